@@ -1,0 +1,130 @@
+//! The bytes on the device: what each block and record looks like, and how it is recognised. Pure: bytes in, values out.
+//!
+//! ```text
+//! 0        64 KiB      1 MiB                                                                      end
+//! ├ superblock ┼ superblock ┼ region 0 ┼ region 1 ┼ … ┼ region n−1 ┼ less than a region, unused ┤
+//!
+//! region   ├ header 4 KiB ┼ records, each from a multiple of 512 B … ┼ end ┼ stale ┼ footer ┤
+//! ```
+//!
+//! Regions are filled in ring order, each life of a region under the next *sequence*, so the newest is the one with
+//! the highest and its predecessors lie before it. All numbers are little-endian, all checksums CRC-32C.
+//!
+//! What makes a misread impossible, link by link: a region's header and footer carry the device's UUID, so nothing
+//! survives a format; every record carries the *life* of its region, a random number drawn when the region was opened,
+//! so nothing survives a reclaim; a record's header is covered by its checksum and covers the checksum of its table,
+//! whose entries cover 32 KiB of body each. A reader that has checked these has the right bytes, whatever happened to
+//! the device meanwhile.
+
+pub(super) mod record;
+pub(super) mod region;
+pub(super) mod superblock;
+
+use super::device::BLOCK_BYTES;
+
+/// Raised whenever a byte below means something else. A device of another version is started empty, never read.
+pub(super) const FORMAT_VERSION: u32 = 1;
+
+/// Where region 0 begins: behind both superblocks, aligned for any drive's erase unit.
+pub(super) const REGIONS_START: u64 = 1 << 20;
+
+/// Records begin at multiples of it: the smallest sector, and a fair price for finding any record with 20 bits.
+pub(super) const UNIT_BYTES: u64 = 512;
+
+/// Fewer regions than this hold nothing worth having: one is being filled while the oldest is given up.
+pub(super) const MIN_REGIONS: u64 = 3;
+
+/// How a device is divided; follows from its size and the region size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Geometry {
+    pub(super) region_bytes: u64,
+    pub(super) region_count: u32,
+}
+
+impl Geometry {
+    /// The regions that `device_bytes` hold, or `None` when they are too few.
+    pub(super) fn of(device_bytes: u64, region_bytes: u64) -> Option<Geometry> {
+        let regions = device_bytes.saturating_sub(REGIONS_START) / region_bytes;
+        // A slot has 32 bits for the region: 2^32 regions of 64 MiB are far beyond any device.
+        let region_count = u32::try_from(regions).ok()?;
+        (regions >= MIN_REGIONS).then_some(Geometry {
+            region_bytes,
+            region_count,
+        })
+    }
+
+    /// The device offset at which a region begins.
+    pub(super) fn start_of(&self, region: u32) -> u64 {
+        REGIONS_START + u64::from(region) * self.region_bytes
+    }
+
+    /// The region after this one in the ring.
+    pub(super) fn after(&self, region: u32) -> u32 {
+        (region + 1) % self.region_count
+    }
+
+    /// The region before this one in the ring.
+    pub(super) fn before(&self, region: u32) -> u32 {
+        (region + self.region_count - 1) % self.region_count
+    }
+
+    /// Where records may end at the latest, from the region's start, when the footer is to list `entries` of them:
+    /// the block with the end mark and the footer come after.
+    pub(super) fn records_end(&self, entries: usize) -> u64 {
+        let kept = BLOCK_BYTES as u64 + region::footer_bytes(entries);
+        self.region_bytes.saturating_sub(kept)
+    }
+}
+
+/// Where a record lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Location {
+    pub(super) region: u32,
+    /// From the region's start, in units of [`UNIT_BYTES`].
+    pub(super) offset_units: u32,
+    /// Everything of the record, in units of [`UNIT_BYTES`].
+    pub(super) length_units: u32,
+}
+
+impl Location {
+    pub(super) fn offset_bytes(&self) -> u64 {
+        u64::from(self.offset_units) * UNIT_BYTES
+    }
+
+    pub(super) fn length_bytes(&self) -> u64 {
+        u64::from(self.length_units) * UNIT_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_divided_into_whole_regions_and_refused_when_they_are_too_few() {
+        let region = 64 << 10;
+        let cases = [
+            (0, None),
+            (REGIONS_START + 3 * region - 1, None),
+            (REGIONS_START + 3 * region, Some(3)),
+            (REGIONS_START + 9 * region + 5000, Some(9)),
+        ];
+        for (size, count) in cases {
+            assert_eq!(
+                Geometry::of(size, region).map(|geometry| geometry.region_count),
+                count,
+                "{size}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_ring_closes() {
+        let geometry = Geometry {
+            region_bytes: 1 << 20,
+            region_count: 4,
+        };
+        assert_eq!([0, 1, 2, 3].map(|region| geometry.after(region)), [1, 2, 3, 0]);
+        assert_eq!([0, 1, 2, 3].map(|region| geometry.before(region)), [3, 0, 1, 2]);
+    }
+}

@@ -1,0 +1,233 @@
+//! The disk tier's numbers. Each help text tells an operator whether to worry.
+
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, Result,
+    core::Collector,
+};
+
+/// Counters and gauges of one [`super::Disk`], registered under `millrace_cache_disk_…`.
+#[derive(Debug, Clone)]
+pub struct DiskMetrics {
+    pub capacity_bytes: IntGauge,
+    pub direct_io: IntGauge,
+    pub read_only: IntGauge,
+    pub slots: IntGauge,
+    pub recovery_seconds: Gauge,
+    pub queue_bytes: IntGauge,
+    pub bytes_written: IntCounter,
+    pub bytes_read: IntCounter,
+    pub write_seconds: Histogram,
+    pub flush_seconds: Histogram,
+    pub read_seconds: Histogram,
+    pub write_errors: IntCounter,
+    pub regions_sealed: IntCounter,
+    pub regions_reclaimed: IntCounter,
+    pub removals: IntCounter,
+    pub removals_lost: IntCounter,
+    pub committed: Committed,
+    pub dropped: Dropped,
+    pub reads: Reads,
+}
+
+/// Records that reached the disk, by kind.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    pub heads: IntCounter,
+    pub parts: IntCounter,
+    pub tombstones: IntCounter,
+}
+
+/// Records that did not, by reason.
+#[derive(Debug, Clone)]
+pub struct Dropped {
+    pub queue_full: IntCounter,
+    pub too_large: IntCounter,
+    pub read_only: IntCounter,
+    pub failed: IntCounter,
+}
+
+/// Reads by result. Everything but `hit` is a miss for who asked.
+#[derive(Debug, Clone)]
+pub struct Reads {
+    pub hit: IntCounter,
+    pub absent: IntCounter,
+    pub other_key: IntCounter,
+    pub out_of_range: IntCounter,
+    pub reclaimed: IntCounter,
+    pub corrupt: IntCounter,
+    pub failed: IntCounter,
+    pub busy: IntCounter,
+}
+
+impl DiskMetrics {
+    /// Registers every metric. Fails when the registry has one of these names already: one disk per registry.
+    pub fn register(registry: &Registry) -> Result<DiskMetrics> {
+        let within = Within(registry);
+        let committed = within.counters(
+            "records_written_total",
+            "Records written, by kind. Grows with every fill; flat while clients miss means that nothing is kept.",
+            "kind",
+        )?;
+        let dropped = within.counters(
+            "records_dropped_total",
+            "Records not written, by reason. queue_full: the disk cannot keep up with fills, hits will suffer if it \
+             grows for minutes; too_large: an object's parts do not fit a region; read_only: closed, or writing has \
+             failed; failed: a write failed, look at the log.",
+            "reason",
+        )?;
+        let reads = within.counters(
+            "reads_total",
+            "Reads by result. hit and absent are normal; other_key and reclaimed are rare and harmless; busy: the read \
+             queue was full, the disk is too slow for its load; corrupt: the drive returned bytes that fail their \
+             checksum (never served), replace it if this keeps growing; failed: the drive refused to read, look at the \
+             kernel log; out_of_range: a mistake of ours, please report.",
+            "result",
+        )?;
+        Ok(DiskMetrics {
+            capacity_bytes: within.gauge(
+                "capacity_bytes",
+                "Bytes of the device that regions occupy. Constant.",
+            )?,
+            direct_io: within.gauge(
+                "direct_io",
+                "1 when the device is read and written past the page cache. 0 costs memory and speed, nothing else.",
+            )?,
+            read_only: within.gauge(
+                "read_only",
+                "1 when nothing is written any more: after a write failed (worry: look at the log and the drive) or \
+                 while draining (normal).",
+            )?,
+            slots: within.gauge(
+                "index_slots",
+                "Records that can be found. Levels out when the device has been filled once; 16 bytes of memory each, \
+                 up to 36 with the table around them.",
+            )?,
+            recovery_seconds: within.register(Gauge::with_opts(Within::options(
+                "recovery_seconds",
+                "How long the last start took to rebuild the index. More than a few seconds per TB deserves a look at \
+                 the drive.",
+            ))?)?,
+            queue_bytes: within.gauge(
+                "write_queue_bytes",
+                "Bytes waiting for the writer. Near its bound for long: the disk cannot keep up.",
+            )?,
+            bytes_written: within.counter(
+                "bytes_written_total",
+                "Bytes written to the device, headers and padding included. Its rate is the wear of the drive.",
+            )?,
+            bytes_read: within.counter(
+                "bytes_read_total",
+                "Bytes read from the device, alignment included.",
+            )?,
+            write_seconds: within.seconds(
+                "write_seconds",
+                "Time of one write of up to 5 MiB. Above 0.5 s a drive is saturated or failing.",
+            )?,
+            flush_seconds: within.seconds(
+                "flush_seconds",
+                "Time of one flush to stable storage, at most one a second. Above 0.5 s a drive is saturated.",
+            )?,
+            read_seconds: within.seconds(
+                "read_seconds",
+                "Time of one read on its thread, checksums included, waiting for the thread excluded. Above 0.05 s \
+                 clients notice.",
+            )?,
+            write_errors: within.counter(
+                "write_errors_total",
+                "Writes or flushes that the device refused. The first one makes the cache read-only: look at the log.",
+            )?,
+            regions_sealed: within.counter(
+                "regions_sealed_total",
+                "Regions filled and closed. Normal.",
+            )?,
+            regions_reclaimed: within.counter(
+                "regions_reclaimed_total",
+                "Regions whose content made room for newer. Normal once the device is full; its rate says how long an \
+                 object stays.",
+            )?,
+            removals: within.counter("removals_total", "Keys removed on request. Normal.")?,
+            removals_lost: within.counter(
+                "removals_lost_total",
+                "Removals that could not be written: gone now, but the object may return at the next start. Worry.",
+            )?,
+            committed: Committed {
+                heads: committed.with_label_values(&["head"]),
+                parts: committed.with_label_values(&["part"]),
+                tombstones: committed.with_label_values(&["tombstone"]),
+            },
+            dropped: Dropped {
+                queue_full: dropped.with_label_values(&["queue_full"]),
+                too_large: dropped.with_label_values(&["too_large"]),
+                read_only: dropped.with_label_values(&["read_only"]),
+                failed: dropped.with_label_values(&["failed"]),
+            },
+            reads: Reads {
+                hit: reads.with_label_values(&["hit"]),
+                absent: reads.with_label_values(&["absent"]),
+                other_key: reads.with_label_values(&["other_key"]),
+                out_of_range: reads.with_label_values(&["out_of_range"]),
+                reclaimed: reads.with_label_values(&["reclaimed"]),
+                corrupt: reads.with_label_values(&["corrupt"]),
+                failed: reads.with_label_values(&["failed"]),
+                busy: reads.with_label_values(&["busy"]),
+            },
+        })
+    }
+}
+
+/// A registry, seen from the disk tier: everything gets its prefix.
+struct Within<'a>(&'a Registry);
+
+impl Within<'_> {
+    fn options(name: &str, help: &str) -> Opts {
+        Opts::new(format!("millrace_cache_disk_{name}"), help)
+    }
+
+    fn register<C: Collector + Clone + 'static>(&self, collector: C) -> Result<C> {
+        self.0.register(Box::new(collector.clone()))?;
+        Ok(collector)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter> {
+        self.register(IntCounter::with_opts(Self::options(name, help))?)
+    }
+
+    fn counters(&self, name: &str, help: &str, label: &str) -> Result<IntCounterVec> {
+        self.register(IntCounterVec::new(Self::options(name, help), &[label])?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge> {
+        self.register(IntGauge::with_opts(Self::options(name, help))?)
+    }
+
+    fn seconds(&self, name: &str, help: &str) -> Result<Histogram> {
+        let buckets = vec![
+            0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0,
+        ];
+        self.register(Histogram::with_opts(
+            HistogramOpts::from(Self::options(name, help)).buckets(buckets),
+        )?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_has_the_prefix_and_a_help_text_and_a_second_disk_is_refused() {
+        let registry = Registry::new();
+        DiskMetrics::register(&registry).expect("first registration");
+        let families = registry.gather();
+        assert_eq!(families.len(), 19);
+        for family in families {
+            assert!(
+                family.name().starts_with("millrace_cache_disk_"),
+                "{}",
+                family.name()
+            );
+            assert!(family.help().len() > 15, "{} needs a help text", family.name());
+        }
+        assert!(DiskMetrics::register(&registry).is_err());
+    }
+}

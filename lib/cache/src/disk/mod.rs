@@ -1,0 +1,294 @@
+//! The disk tier: one log on one device. What it holds survives `kill -9`; what it gives back is what was put, or nothing.
+//!
+//! ```text
+//!  put_head, put_part, remove ──→ queue.rs ──→ writer.rs ──→ log.rs ──→ device
+//!                                (bounded,      (one thread,  (regions in ring order,
+//!                                 drops)         deadlines)    oldest reclaimed)
+//!                                                                │ publishes
+//!  has_part ────────────────────────────────────────────────→ index.rs ←── recover.rs at start
+//!  head, read ──→ pool.rs (bounded threads) ──→ read.rs ──→ index.rs, device, checksums
+//! ```
+//!
+//! An object is a *head* (everything known of it but its bytes), found by key, and *parts* of up to 4 MiB, found by
+//! (key, version, number), each committed on its own; parts may be absent. The bytes are drawn in [`format`].
+//!
+//! Invariants, each held by a test:
+//! - No wrong byte is ever returned: every read checks the record's header, its key, and the checksums of what it returns.
+//! - A record that was committed survives the process; one that was flushed (within a second) survives loss of power.
+//! - A removed key does not come back, before or after a restart, once its tombstone is flushed.
+//! - Nobody who puts or looks up waits for the device's writer: a full queue drops the copy, a full read queue is a miss.
+//! - A block that holds a committed record is not written again until its region is reclaimed.
+
+mod aligned;
+mod commit;
+mod device;
+mod file;
+mod format;
+mod index;
+mod log;
+mod memory;
+mod metrics;
+mod options;
+mod pool;
+mod queue;
+mod read;
+mod recover;
+mod removals;
+mod store;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use commit::{Commit, Fate};
+pub use device::{BLOCK_BYTES, Device};
+pub use file::FileDevice;
+pub use memory::MemoryDevice;
+pub use metrics::DiskMetrics;
+pub use options::Options;
+
+use crate::key::Key;
+use bytes::Bytes;
+use format::Geometry;
+use format::record::Kind;
+use log::Log;
+use pool::ReadPool;
+use queue::{Queue, Record, Refusal};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use read::Miss;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+use store::Store;
+use writer::Writer;
+
+/// What one part covers, in bytes: part `n` is `[n * PART_BYTES, (n + 1) * PART_BYTES)` of the object.
+pub const PART_BYTES: u64 = 4 << 20;
+
+/// The longest head that is kept, its key's text included, in bytes. Header fields are bounded far below by who parses them.
+pub const MAX_HEAD_BYTES: usize = 1 << 20;
+
+/// One log on one device; clones share it. When the last clone is dropped without [`Disk::close`], the writer still
+/// writes what it was given, seals and lets go of the device, in the background.
+#[derive(Clone)]
+pub struct Disk {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Arc<Store>,
+    queue: Arc<Queue>,
+    readers: ReadPool,
+}
+
+impl Disk {
+    /// Becomes the device's one writer, formats it if it is not ours (logged), rebuilds the index and starts the
+    /// threads. Blocks while it reads; call it before serving.
+    ///
+    /// Fails when an option is out of range, the device is too small, in use by another process, or cannot be read.
+    pub fn open(device: Arc<dyn Device>, options: Options, metrics: DiskMetrics) -> io::Result<Disk> {
+        options.check()?;
+        let start = Instant::now();
+        device.lock(options.lock_patience)?;
+        let opened = open_log(
+            device.clone(),
+            options.region_bytes,
+            metrics,
+            &mut StdRng::from_os_rng(),
+        );
+        let (store, log) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                // What went wrong first is what matters.
+                device.unlock().ok();
+                return Err(error);
+            }
+        };
+        store.metrics.recovery_seconds.set(start.elapsed().as_secs_f64());
+        let readers = ReadPool::start(&store, options.read_threads, options.read_queue)?;
+        let queue = Arc::new(Queue::new(options.queue_bytes, store.metrics.queue_bytes.clone()));
+        let writer = Writer::new(log, store.clone(), options.commit_delay);
+        std::thread::Builder::new()
+            .name("cache-disk-write".to_owned())
+            .spawn({
+                let queue = queue.clone();
+                move || writer.run(&queue)
+            })?;
+        Ok(Disk {
+            shared: Arc::new(Shared {
+                store,
+                queue,
+                readers,
+            }),
+        })
+    }
+
+    /// The newest head of a key: its version and its bytes as they were put. `None` is a miss. The key's text was
+    /// compared with the record's, so two keys of one hash are never confused.
+    ///
+    /// Fails when the device refuses to read; the record is forgotten, so that asking again is a miss.
+    pub async fn head(&self, key: &Key) -> io::Result<Option<(u64, Bytes)>> {
+        let store = &self.shared.store;
+        if store.index.find(store.index.head(key.hash())).is_none() {
+            return self.answer(Err(Miss::Absent));
+        }
+        let key = key.clone();
+        let found = self
+            .shared
+            .readers
+            .run(move |store| read::read_head(store, key.hash(), key.text()))
+            .await;
+        let found = self.answer(found.unwrap_or(Err(Miss::Busy)))?;
+        Ok(found.map(|found| (found.version, found.encoded)))
+    }
+
+    /// Whether a part can probably be read: no I/O, no waiting. A read may still find it gone.
+    pub fn has_part(&self, key_hash: u128, version: u64, part: u32) -> bool {
+        let index = &self.shared.store.index;
+        index.find(index.part(key_hash, version, part)).is_some()
+    }
+
+    /// Bytes `range` of a part, checked; they are a slice of the buffer the device filled. `None` is a miss: absent,
+    /// shorter than the range, reclaimed, damaged (counted, and forgotten) or too many reads waiting.
+    ///
+    /// Fails when the device refuses to read; the record is forgotten, so that asking again is a miss.
+    pub async fn read(
+        &self,
+        key_hash: u128,
+        version: u64,
+        part: u32,
+        range: Range<u32>,
+    ) -> io::Result<Option<Bytes>> {
+        if !self.has_part(key_hash, version, part) {
+            return self.answer(Err(Miss::Absent));
+        }
+        let read = move |store: &Store| read::read_part(store, key_hash, version, part, range);
+        let found = self.shared.readers.run(read).await;
+        self.answer(found.unwrap_or(Err(Miss::Busy)))
+    }
+
+    /// Puts an object's head, which takes the place of any other of this key. Put it again with the same version to
+    /// change what is known of an object whose bytes stay.
+    pub fn put_head(&self, key: &Key, version: u64, encoded: Bytes) -> Commit {
+        let text = Bytes::copy_from_slice(key.text().as_bytes());
+        let (key_hash, key_length) = (key.hash(), text.len());
+        if key_length + encoded.len() > MAX_HEAD_BYTES {
+            return self.too_large();
+        }
+        let key_length = key_length as u32;
+        let pieces = vec![text, encoded];
+        self.put(Record {
+            kind: Kind::Head,
+            key_hash,
+            version,
+            part: 0,
+            key_length,
+            pieces,
+        })
+    }
+
+    /// Puts a part of an object: its bytes in as many pieces as they came in, [`PART_BYTES`] in all at most.
+    pub fn put_part(&self, key_hash: u128, version: u64, part: u32, pieces: Vec<Bytes>) -> Commit {
+        if pieces.iter().map(Bytes::len).sum::<usize>() as u64 > PART_BYTES {
+            return self.too_large();
+        }
+        self.put(Record {
+            kind: Kind::Part,
+            key_hash,
+            version,
+            part,
+            key_length: 0,
+            pieces,
+        })
+    }
+
+    /// Forgets the head of a key, now and after a restart; what is put later is found again. Parts stay readable for
+    /// who knows their version: readers that are under way finish.
+    pub fn remove(&self, key_hash: u128) {
+        let store = &self.shared.store;
+        store.metrics.removals.inc();
+        if let Err(refusal) = self.shared.queue.offer_removal(key_hash, &store.removals) {
+            store.metrics.removals_lost.inc();
+            tracing::warn!(
+                ?refusal,
+                "cache disk: a removal cannot be written; the object may return after a restart"
+            );
+        }
+        store.index.remove(store.index.head(key_hash));
+    }
+
+    /// Writes what waits, seals the open region, flushes and lets go of the device. Reading goes on; nothing is
+    /// written any more. Only the first call waits.
+    pub async fn close(&self) {
+        self.shared.queue.close().await;
+    }
+
+    fn put(&self, record: Record) -> Commit {
+        let dropped = &self.shared.store.metrics.dropped;
+        self.shared.queue.offer(record).unwrap_or_else(|refusal| {
+            match refusal {
+                Refusal::Full => dropped.queue_full.inc(),
+                Refusal::Closed => dropped.read_only.inc(),
+            }
+            Commit::refused()
+        })
+    }
+
+    fn too_large(&self) -> Commit {
+        self.shared.store.metrics.dropped.too_large.inc();
+        Commit::refused()
+    }
+
+    /// Counts the result of a read. Everything but a refusal by the device is a hit or a miss.
+    fn answer<T>(&self, found: Result<T, Miss>) -> io::Result<Option<T>> {
+        let reads = &self.shared.store.metrics.reads;
+        let (counter, answer) = match found {
+            Ok(found) => (&reads.hit, Ok(Some(found))),
+            Err(Miss::Absent) => (&reads.absent, Ok(None)),
+            Err(Miss::OtherKey) => (&reads.other_key, Ok(None)),
+            Err(Miss::OutOfRange) => (&reads.out_of_range, Ok(None)),
+            Err(Miss::Reclaimed) => (&reads.reclaimed, Ok(None)),
+            Err(Miss::Corrupt) => (&reads.corrupt, Ok(None)),
+            Err(Miss::Busy) => (&reads.busy, Ok(None)),
+            Err(Miss::Failed(error)) => (&reads.failed, Err(error)),
+        };
+        counter.inc();
+        answer
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        drop(self.queue.close());
+    }
+}
+
+/// Everything between a locked device and a log that can be appended to; no threads.
+fn open_log(
+    device: Arc<dyn Device>,
+    region_bytes: u64,
+    metrics: DiskMetrics,
+    chance: &mut StdRng,
+) -> io::Result<(Arc<Store>, Log)> {
+    let size = device.size();
+    let geometry = Geometry::of(size, region_bytes).ok_or_else(|| {
+        let least = format::REGIONS_START + format::MIN_REGIONS * region_bytes;
+        let message = format!(
+            "cache disk: {size} bytes are too few for regions of {region_bytes}: give it at least {least} bytes, or \
+             make the regions smaller"
+        );
+        io::Error::new(io::ErrorKind::InvalidInput, message)
+    })?;
+    let superblock = recover::read_or_format(&*device, geometry, chance.random())?;
+    let store = Arc::new(Store::new(
+        device,
+        geometry,
+        superblock.uuid,
+        chance.random(),
+        metrics,
+    ));
+    let next = recover::rebuild_index(&store)?;
+    let log = Log::new(store.clone(), next, Box::new(StdRng::from_rng(chance)));
+    Ok((store, log))
+}

@@ -1,0 +1,165 @@
+//! What writer and readers share: the device, how it is divided, the life each region is in, and the index.
+
+use super::aligned::AlignedBuffer;
+use super::device::{BLOCK_BYTES, Device};
+use super::format::region::{FooterEntry, RegionLife, Trailer};
+use super::format::{Geometry, record::Kind};
+use super::index::{Identity, Index};
+use super::metrics::DiskMetrics;
+use super::removals::Removals;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// One device, opened.
+pub(super) struct Store {
+    pub(super) device: Arc<dyn Device>,
+    pub(super) geometry: Geometry,
+    pub(super) uuid: u128,
+    pub(super) index: Index,
+    pub(super) removals: Removals,
+    pub(super) metrics: DiskMetrics,
+    lives: Box<[Life]>,
+    read_only: AtomicBool,
+}
+
+/// The life of one region, 0 and 0 while there is nothing to read. Only the writer changes it.
+#[derive(Default)]
+struct Life {
+    sequence: AtomicU64,
+    life: AtomicU64,
+}
+
+impl Store {
+    pub(super) fn new(
+        device: Arc<dyn Device>,
+        geometry: Geometry,
+        uuid: u128,
+        seed: u64,
+        metrics: DiskMetrics,
+    ) -> Store {
+        metrics
+            .capacity_bytes
+            .set((u64::from(geometry.region_count) * geometry.region_bytes) as i64);
+        metrics.direct_io.set(i64::from(device.is_direct()));
+        metrics.read_only.set(0);
+        Store {
+            device,
+            geometry,
+            uuid,
+            index: Index::new(seed, metrics.slots.clone()),
+            removals: Removals::default(),
+            lives: (0..geometry.region_count).map(|_| Life::default()).collect(),
+            read_only: AtomicBool::new(false),
+            metrics,
+        }
+    }
+
+    /// The life a region is in, if anything in it may be read.
+    pub(super) fn life_of(&self, number: u32) -> Option<RegionLife> {
+        let life = self.lives.get(number as usize)?;
+        // The sequence is taken on both sides of the life, so that the two belong together.
+        let sequence = life.sequence.load(Ordering::Acquire);
+        let value = life.life.load(Ordering::Acquire);
+        let unchanged = sequence != 0 && life.sequence.load(Ordering::Acquire) == sequence;
+        unchanged.then_some(RegionLife {
+            number,
+            sequence,
+            life: value,
+        })
+    }
+
+    /// A region begins its next life: records of it may be published from now on.
+    pub(super) fn begin_life(&self, life: RegionLife) {
+        let shared = &self.lives[life.number as usize];
+        shared.life.store(life.life, Ordering::Release);
+        shared.sequence.store(life.sequence, Ordering::Release);
+    }
+
+    /// A region's content is given up: reads in flight notice when they end, later ones at once.
+    pub(super) fn end_life(&self, number: u32) {
+        self.lives[number as usize].sequence.store(0, Ordering::Release);
+    }
+
+    /// By what a record of this kind is found; `None` for kinds that are not looked up.
+    pub(super) fn identity(&self, kind: Kind, key_hash: u128, version: u64, part: u32) -> Option<Identity> {
+        match kind {
+            Kind::Head => Some(self.index.head(key_hash)),
+            Kind::Part => Some(self.index.part(key_hash, version, part)),
+            Kind::Tombstone | Kind::Padding | Kind::End => None,
+        }
+    }
+
+    /// Reads the blocks that cover `bytes` of a region. Returns them, and where in them the first byte asked for lies.
+    pub(super) fn read_blocks(
+        &self,
+        region: u32,
+        bytes: std::ops::Range<u64>,
+    ) -> io::Result<(AlignedBuffer, usize)> {
+        let lead = bytes.start % BLOCK_BYTES as u64;
+        let start = bytes.start - lead;
+        let mut buffer = AlignedBuffer::zeroed((bytes.end - start) as usize);
+        self.device
+            .read_at(self.geometry.start_of(region) + start, &mut buffer)?;
+        self.metrics.bytes_read.inc_by(buffer.len() as u64);
+        Ok((buffer, lead as usize))
+    }
+
+    /// The trailer of a region's footer, whatever life it speaks of. `None` when there is none.
+    pub(super) fn trailer_of(&self, region: u32) -> io::Result<Option<Trailer>> {
+        let end = self.geometry.region_bytes;
+        let (last, _) = self.read_blocks(region, end - BLOCK_BYTES as u64..end)?;
+        Ok(Trailer::decode(self.uuid, region, &last))
+    }
+
+    /// What a sealed region holds, in the order of writing, by its footer. `None` when that is damaged.
+    pub(super) fn list_of(&self, trailer: &Trailer) -> io::Result<Option<Vec<FooterEntry>>> {
+        let Some(bytes) = trailer.footer_bytes(&self.geometry) else {
+            return Ok(None);
+        };
+        let end = self.geometry.region_bytes;
+        let (footer, _) = self.read_blocks(trailer.life.number, end - bytes..end)?;
+        Ok(trailer.entries(&self.geometry, &footer))
+    }
+
+    /// Forgets everything that the index knows of a region.
+    pub(super) fn forget(&self, life: RegionLife) {
+        let list = match self.trailer_of(life.number) {
+            Ok(Some(trailer)) if trailer.life == life => self.list_of(&trailer),
+            Ok(_) => Ok(None),
+            Err(error) => Err(error),
+        };
+        match list {
+            Ok(Some(entries)) => {
+                for entry in entries {
+                    if let Some(identity) =
+                        self.identity(entry.kind, entry.key_hash, entry.version, entry.part)
+                    {
+                        self.index.remove_from(identity, entry.location(life.number));
+                    }
+                }
+            }
+            unread => {
+                let cause = unread
+                    .err()
+                    .map_or_else(|| "damaged".to_owned(), |error| error.to_string());
+                tracing::warn!(
+                    region = life.number,
+                    cause,
+                    "cache disk: a footer cannot be read; searching the index"
+                );
+                self.index.forget_region(life.number);
+            }
+        }
+    }
+
+    /// Nothing will be written any more.
+    pub(super) fn set_read_only(&self) {
+        self.read_only.store(true, Ordering::Release);
+        self.metrics.read_only.set(1);
+    }
+
+    pub(super) fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,154 @@
+//! The bytes of one region, as they are for ever: whoever changes them must raise the format version.
+
+use crate::disk::MemoryDevice;
+use crate::disk::aligned::AlignedBuffer;
+use crate::disk::commit::Commit;
+use crate::disk::device::{BLOCK_BYTES, Device};
+use crate::disk::format::record::Kind;
+use crate::disk::format::superblock::Superblock;
+use crate::disk::format::{FORMAT_VERSION, Geometry};
+use crate::disk::log::{Log, Next};
+use crate::disk::queue::{Record, Write};
+use crate::disk::read::{read_head, read_part};
+use crate::disk::recover::{read_or_format, rebuild_index};
+use crate::disk::store::Store;
+use bytes::Bytes;
+use rand::RngCore;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+const REGION_BYTES: u64 = 64 << 10;
+const DEVICE_BYTES: u64 = (1 << 20) + 3 * REGION_BYTES;
+const UUID: u128 = 0x0123_4567_89AB_CDEF_0011_2233_4455_6677;
+const KEY_HASH: u128 = 0xFEDC_BA98_7654_3210_8899_AABB_CCDD_EEFF;
+const GOLDEN: &str = include_str!("golden.txt");
+
+/// Every life is the same.
+struct Constant;
+
+impl RngCore for Constant {
+    fn next_u32(&mut self) -> u32 {
+        0
+    }
+    fn next_u64(&mut self) -> u64 {
+        0xA1A2_A3A4_A5A6_A7A8
+    }
+    fn fill_bytes(&mut self, target: &mut [u8]) {
+        target.fill(0);
+    }
+}
+
+fn opened(device: &Arc<MemoryDevice>) -> (Arc<Store>, Next) {
+    let geometry = Geometry::of(DEVICE_BYTES, REGION_BYTES).expect("large enough");
+    let superblock = read_or_format(&**device, geometry, UUID).expect("works");
+    assert_eq!(superblock, Superblock { geometry, uuid: UUID });
+    let store = Arc::new(Store::new(device.clone(), geometry, UUID, 0, super::metrics()));
+    let next = rebuild_index(&store).expect("works");
+    (store, next)
+}
+
+fn head() -> Record {
+    let pieces = vec![
+        Bytes::from_static(b"demo/a.m4s"),
+        Bytes::from_static(b"what is known of it"),
+    ];
+    Record {
+        kind: Kind::Head,
+        key_hash: KEY_HASH,
+        version: 77,
+        part: 0,
+        key_length: 10,
+        pieces,
+    }
+}
+
+/// Two checksum units, nearly all zeros so that the golden file stays short.
+fn part() -> Record {
+    let pieces = vec![Bytes::from(vec![0; 33_000]), Bytes::from_static(b"the end")];
+    Record {
+        kind: Kind::Part,
+        key_hash: KEY_HASH,
+        version: 77,
+        part: 3,
+        key_length: 0,
+        pieces,
+    }
+}
+
+/// A device with one sealed region: a head, padding, a part, a tombstone, the end, the footer.
+fn written() -> Arc<MemoryDevice> {
+    let device = Arc::new(MemoryDevice::new(DEVICE_BYTES));
+    let (store, next) = opened(&device);
+    let mut log = Log::new(store, next, Box::new(Constant));
+    let write = |record| Write {
+        record,
+        ticket: 1,
+        resolver: Some(Commit::pending().0),
+    };
+    log.append(write(head())).expect("works");
+    log.commit().expect("works");
+    log.append(write(part())).expect("works");
+    log.append(write(Record::tombstone(5))).expect("works");
+    log.seal().expect("works");
+    device
+}
+
+/// Offset and bytes of every 16 that are not all zero.
+fn dump(device: &MemoryDevice) -> String {
+    let mut text = String::new();
+    for block in 0..DEVICE_BYTES / BLOCK_BYTES as u64 {
+        let mut buffer = AlignedBuffer::zeroed(BLOCK_BYTES);
+        device
+            .read_at(block * BLOCK_BYTES as u64, &mut buffer)
+            .expect("works");
+        for (line, bytes) in buffer
+            .chunks(16)
+            .enumerate()
+            .filter(|(_, bytes)| bytes.iter().any(|byte| *byte != 0))
+        {
+            write!(text, "{:06x} ", block * BLOCK_BYTES as u64 + line as u64 * 16).expect("a string");
+            bytes
+                .iter()
+                .for_each(|byte| write!(text, " {byte:02x}").expect("a string"));
+            text.push('\n');
+        }
+    }
+    text
+}
+
+#[test]
+fn a_device_with_one_region_has_these_bytes_for_ever() {
+    assert_eq!(FORMAT_VERSION, 1, "a new version needs a new golden file");
+    let found = dump(&written());
+    assert!(found == GOLDEN, "the format has changed; it is now\n{found}");
+}
+
+#[test]
+fn the_golden_bytes_are_still_read() {
+    let device = Arc::new(MemoryDevice::new(DEVICE_BYTES));
+    let mut bytes = AlignedBuffer::zeroed(DEVICE_BYTES as usize);
+    for line in GOLDEN.lines() {
+        let (offset, hex) = line.split_once("  ").expect("offset and bytes");
+        let offset = usize::from_str_radix(offset, 16).expect("hex");
+        for (at, byte) in hex.split(' ').enumerate() {
+            bytes[offset + at] = u8::from_str_radix(byte, 16).expect("hex");
+        }
+    }
+    device.write_at(0, &bytes).expect("works");
+    let (store, next) = opened(&device);
+    assert_eq!(
+        next,
+        Next {
+            number: 1,
+            sequence: 2
+        }
+    );
+    let found = read_head(&store, KEY_HASH, "demo/a.m4s").expect("found");
+    assert_eq!(
+        (found.version, &found.encoded[..]),
+        (77, &b"what is known of it"[..])
+    );
+    let end = read_part(&store, KEY_HASH, 77, 3, 32_999..33_007).expect("found");
+    assert_eq!(&end[..], b"\0the end");
+    assert_eq!(store.index.len(), 2);
+}

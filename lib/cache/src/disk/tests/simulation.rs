@@ -1,0 +1,421 @@
+//! A seeded life of a small device: puts, reads, removals, reclaims and closings, cut short again and again by a kill or
+//! a loss of power at a random write. After each, what is found must be explainable by what was done.
+
+use super::{body, metrics};
+use crate::disk::commit::{Commit, Fate};
+use crate::disk::format::Location;
+use crate::disk::format::record::Kind;
+use crate::disk::log::Log;
+use crate::disk::metrics::DiskMetrics;
+use crate::disk::queue::{Record, Write};
+use crate::disk::read::{Miss, read_head, read_part};
+use crate::disk::store::Store;
+use crate::disk::{MemoryDevice, open_log};
+use bytes::Bytes;
+use rand::rngs::{SmallRng, StdRng};
+use rand::seq::IteratorRandom;
+use rand::{Rng, SeedableRng};
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+const REGION_BYTES: u64 = 64 << 10;
+const DEVICE_BYTES: u64 = (1 << 20) + 6 * REGION_BYTES;
+const KEYS: u128 = 14;
+const CRASHES_PER_SEED: usize = 75;
+const SEEDS: u64 = 40;
+
+/// What a record under a name is: a head or a part. Parts are named by version too, so theirs never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Name {
+    Head(u128),
+    Part(u128, u64, u32),
+}
+
+/// One thing done to a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Deed {
+    /// `None` removes; otherwise the version and the stamp from which the bytes follow.
+    put: Option<(u64, u64)>,
+    length: usize,
+}
+
+/// Everything done to one name since the last crash; the first deed is what was found then.
+#[derive(Debug, Default)]
+struct History {
+    deeds: Vec<Deed>,
+    /// So many deeds are written; the next crash keeps them if it is a kill.
+    written: usize,
+    /// So many deeds are flushed; any crash keeps them.
+    flushed: usize,
+    /// Where the last written put lies, and in which sequence of its region.
+    place: Option<(Location, u64)>,
+}
+
+struct Simulation {
+    seed: u64,
+    chance: SmallRng,
+    device: Arc<MemoryDevice>,
+    metrics: DiskMetrics,
+    store: Arc<Store>,
+    log: Log,
+    histories: BTreeMap<Name, History>,
+    waiting: VecDeque<(Name, Commit)>,
+    last_number: u64,
+    crashes: usize,
+    kept: usize,
+}
+
+fn key_text(key: u128) -> String {
+    format!("demo/object-{key}")
+}
+
+impl Simulation {
+    fn start(seed: u64) -> Simulation {
+        let device = Arc::new(MemoryDevice::new(DEVICE_BYTES));
+        let metrics = metrics();
+        let (store, log) = open_log(
+            device.clone(),
+            REGION_BYTES,
+            metrics.clone(),
+            &mut StdRng::seed_from_u64(seed),
+        )
+        .expect("blank");
+        Simulation {
+            seed,
+            chance: SmallRng::seed_from_u64(seed),
+            device,
+            metrics,
+            store,
+            log,
+            histories: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            last_number: 0,
+            crashes: 0,
+            kept: 0,
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    /// Does one random thing. Fails when the device does.
+    fn step(&mut self) -> std::io::Result<()> {
+        match self.chance.random_range(0..100) {
+            0..25 => self.put_head()?,
+            25..60 => self.put_part()?,
+            60..70 => self.remove()?,
+            70..85 => self.log.commit()?,
+            85..91 => self.log.flush()?,
+            91..92 => self.log.seal()?,
+            _ => self.check_one(),
+        }
+        self.note_progress();
+        Ok(())
+    }
+
+    fn put_head(&mut self) -> std::io::Result<()> {
+        let key = self.chance.random_range(0..KEYS);
+        let version = self.number();
+        let stamp = self.number();
+        let length = self.chance.random_range(0..3000);
+        let text = Bytes::from(key_text(key));
+        let record = Record {
+            kind: Kind::Head,
+            key_hash: key,
+            version,
+            part: 0,
+            key_length: text.len() as u32,
+            pieces: vec![text, body(stamp, length)],
+        };
+        self.append(
+            Name::Head(key),
+            Deed {
+                put: Some((version, stamp)),
+                length,
+            },
+            record,
+        )
+    }
+
+    fn put_part(&mut self) -> std::io::Result<()> {
+        let (key, part) = (self.chance.random_range(0..KEYS), self.chance.random_range(0..3));
+        let version = self.number();
+        let stamp = self.number();
+        let most = if self.chance.random_bool(0.1) {
+            50_000
+        } else {
+            6000
+        };
+        let length = self.chance.random_range(0..most);
+        let bytes = body(stamp, length);
+        let cut = self.chance.random_range(0..=length);
+        let pieces = vec![bytes.slice(..cut), bytes.slice(cut..)];
+        let record = Record {
+            kind: Kind::Part,
+            key_hash: key,
+            version,
+            part,
+            key_length: 0,
+            pieces,
+        };
+        self.append(
+            Name::Part(key, version, part),
+            Deed {
+                put: Some((version, stamp)),
+                length,
+            },
+            record,
+        )
+    }
+
+    fn remove(&mut self) -> std::io::Result<()> {
+        let key = self.chance.random_range(0..KEYS);
+        // As Disk::remove does: hidden first, then in line, then forgotten.
+        assert!(self.store.removals.begin(key, self.last_number + 1));
+        self.store.index.remove(self.store.index.head(key));
+        self.append(
+            Name::Head(key),
+            Deed { put: None, length: 0 },
+            Record::tombstone(key),
+        )
+    }
+
+    fn append(&mut self, name: Name, deed: Deed, record: Record) -> std::io::Result<()> {
+        let ticket = self.number();
+        let (resolver, commit) = Commit::pending();
+        self.histories.entry(name).or_default().deeds.push(deed);
+        self.waiting.push_back((name, commit));
+        self.log.append(Write {
+            record,
+            ticket,
+            resolver: Some(resolver),
+        })
+    }
+
+    /// Notes what has been written and flushed.
+    fn note_progress(&mut self) {
+        let mut context = Context::from_waker(Waker::noop());
+        while let Some((name, commit)) = self.waiting.front_mut() {
+            let Poll::Ready(fate) = Pin::new(commit).poll(&mut context) else {
+                break;
+            };
+            assert_eq!(
+                fate,
+                Fate::Committed,
+                "nothing here is too large, and the device works"
+            );
+            let name = *name;
+            self.waiting.pop_front();
+            self.note_written(name);
+        }
+        if !self.log.has_unflushed() {
+            self.histories
+                .values_mut()
+                .for_each(|history| history.flushed = history.written);
+        }
+    }
+
+    fn sequence_of(&self, location: Location) -> Option<u64> {
+        self.store.life_of(location.region).map(|life| life.sequence)
+    }
+
+    fn is_alive(&self, place: Option<(Location, u64)>) -> bool {
+        place.is_some_and(|(location, sequence)| self.sequence_of(location) == Some(sequence))
+    }
+
+    /// What the store says is under a name: checked byte for byte, told as a deed.
+    fn observe(&mut self, name: Name) -> Option<(u64, u64)> {
+        let found = match name {
+            Name::Head(key) => {
+                read_head(&self.store, key, &key_text(key)).map(|head| (head.version, head.encoded))
+            }
+            Name::Part(key, version, part) => {
+                let deed = self.histories[&name].deeds[0];
+                let end = deed.length as u32;
+                let start = self.chance.random_range(0..=end);
+                // A piece first, then the whole: both must agree.
+                let piece = read_part(&self.store, key, version, part, start..end);
+                let whole = read_part(&self.store, key, version, part, 0..end);
+                if let (Ok(piece), Ok(whole)) = (&piece, &whole) {
+                    assert_eq!(piece, &whole[start as usize..], "seed {}", self.seed);
+                }
+                whole.map(|bytes| (version, bytes))
+            }
+        };
+        match found {
+            Ok((version, bytes)) => {
+                let put = self.histories[&name].deeds.iter().find_map(|deed| {
+                    let put = deed.put?;
+                    (put.0 == version && bytes == body(put.1, deed.length)).then_some(put)
+                });
+                Some(put.unwrap_or_else(|| panic!("seed {}: {name:?} gave bytes nobody put", self.seed)))
+            }
+            Err(Miss::Failed(error)) => panic!("seed {}: reading {name:?}: {error}", self.seed),
+            Err(_) => None,
+        }
+    }
+
+    /// While nothing has crashed, a name says exactly what was last written and not removed since.
+    fn check_one(&mut self) {
+        let Some(name) = self.histories.keys().copied().choose(&mut self.chance) else {
+            return;
+        };
+        let observed = self.observe(name);
+        let history = &self.histories[&name];
+        let removed_since = history.deeds[history.written..]
+            .iter()
+            .any(|deed| deed.put.is_none());
+        let last = history
+            .written
+            .checked_sub(1)
+            .and_then(|at| history.deeds[at].put);
+        let expected = last.filter(|_| !removed_since && self.is_alive(history.place));
+        assert_eq!(observed, expected, "seed {}: {name:?} {history:?}", self.seed);
+    }
+
+    /// Works until the device fails at a random write, then starts again on what is left.
+    fn live_and_crash(&mut self) {
+        self.device.fail_after(self.chance.random_range(0..25));
+        while self.step().is_ok() {}
+        self.note_progress_before_failure();
+        let power_loss = self.chance.random_bool(0.6);
+        let found = if power_loss {
+            self.device.after_power_loss(self.chance.random())
+        } else {
+            self.device.after_kill()
+        };
+        let alive_before: BTreeMap<Name, bool> = self
+            .histories
+            .iter()
+            .map(|(name, history)| (*name, self.is_alive(history.place)))
+            .collect();
+        self.reopen(found, power_loss);
+        self.crashes += 1;
+        let names: Vec<Name> = self.histories.keys().copied().collect();
+        for name in names {
+            let observed = self.observe(name);
+            let alive = alive_before[&name] && self.is_alive(self.histories[&name].place);
+            self.explain(name, observed, power_loss, alive);
+            self.kept += usize::from(observed.is_some());
+            self.settle(name, observed);
+        }
+        assert_eq!(
+            self.store.index.len(),
+            self.histories
+                .values()
+                .filter(|kept| kept.place.is_some())
+                .count()
+        );
+    }
+
+    /// What was committed by the operation that failed half-way counts as written too.
+    fn note_progress_before_failure(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let mut context = Context::from_waker(Waker::noop());
+        for (name, mut commit) in waiting {
+            if Pin::new(&mut commit).poll(&mut context) == Poll::Ready(Fate::Committed) {
+                self.note_written(name);
+            }
+        }
+    }
+
+    fn note_written(&mut self, name: Name) {
+        let place = self.place_of(name);
+        let history = self.histories.get_mut(&name).expect("it was put");
+        history.written += 1;
+        history.place = place;
+    }
+
+    fn place_of(&self, name: Name) -> Option<(Location, u64)> {
+        let location = find(&self.store, name)?;
+        Some((location, self.sequence_of(location)?))
+    }
+
+    /// Opens what is left, sometimes crashing once more on the way.
+    fn reopen(&mut self, mut found: MemoryDevice, power_loss: bool) {
+        if self.chance.random_bool(0.2) {
+            found.fail_after(self.chance.random_range(0..4));
+            let seed = self.chance.random();
+            let device = Arc::new(found);
+            drop(open_log(device.clone(), REGION_BYTES, self.metrics.clone(), &mut StdRng::seed_from_u64(seed)));
+            found = if power_loss { device.after_power_loss(seed) } else { device.after_kill() };
+        }
+        self.device = Arc::new(found);
+        let mut chance = StdRng::seed_from_u64(self.chance.random());
+        let opened = open_log(self.device.clone(), REGION_BYTES, self.metrics.clone(), &mut chance);
+        (self.store, self.log) = opened.expect("a crash leaves a device that opens");
+    }
+
+    /// Whether what was found after a crash can be the truth.
+    fn explain(&self, name: Name, observed: Option<(u64, u64)>, power_loss: bool, alive: bool) {
+        let history = &self.histories[&name];
+        let durable = if power_loss {
+            history.flushed
+        } else {
+            history.written
+        };
+        // The state after the last durable deed, or after any later one.
+        let certain = durable.checked_sub(1).map(|at| history.deeds[at].put);
+        let uncertain = &history.deeds[durable..];
+        let explained = match observed {
+            Some(put) => certain == Some(Some(put)) || uncertain.iter().any(|deed| deed.put == Some(put)),
+            None => certain.flatten().is_none() || !alive || !uncertain.is_empty(),
+        };
+        assert!(
+            explained,
+            "seed {}, crash {}, power loss {power_loss}, alive {alive}: {name:?} is {observed:?} after {history:?}",
+            self.seed, self.crashes
+        );
+    }
+
+    /// From now on, what was found is the truth.
+    fn settle(&mut self, name: Name, observed: Option<(u64, u64)>) {
+        let place = self.place_of(name);
+        assert_eq!(
+            place.is_some(),
+            observed.is_some(),
+            "seed {}: {name:?} is at {place:?}",
+            self.seed
+        );
+        let history = self.histories.get_mut(&name).expect("observed");
+        // What is gone stays gone until somebody puts it again.
+        let of_it = history.deeds.iter().find(|deed| observed.is_none() || deed.put == observed);
+        let length = of_it.expect("something was done to it").length;
+        let deeds = vec![Deed { put: observed, length }];
+        *history = History { deeds, written: 1, flushed: 1, place };
+    }
+}
+
+fn find(store: &Store, name: Name) -> Option<Location> {
+    let identity = match name {
+        Name::Head(key) => store.index.head(key),
+        Name::Part(key, version, part) => store.index.part(key, version, part),
+    };
+    store.index.find(identity)
+}
+
+#[test]
+fn whatever_crashes_no_byte_is_wrong_nothing_flushed_is_lost_and_nothing_removed_returns() {
+    let fresh = rand::random();
+    let mut crashes = 0;
+    let mut kept = 0;
+    for seed in (0..SEEDS).chain([fresh]) {
+        // Shown when the test fails.
+        println!("seed {seed}");
+        let mut simulation = Simulation::start(seed);
+        for _ in 0..CRASHES_PER_SEED {
+            simulation.live_and_crash();
+        }
+        crashes += simulation.crashes;
+        kept += simulation.kept;
+    }
+    assert!(crashes >= 3000, "{crashes} crash points");
+    assert!(
+        kept > 10 * crashes,
+        "only {kept} records survived {crashes} crashes: the device forgets too much"
+    );
+}

@@ -1,0 +1,346 @@
+//! Fills one object: appends what arrives, hands chunks to RAM and parts to the disk, and lands the whole.
+
+use super::{
+    Failure,
+    flight::{Open, Shared, abandoned},
+    growing::{End, Growing},
+    table::Fills,
+};
+use crate::{
+    disk::{Commit, Fate, PART_BYTES},
+    head::Head,
+    object::{Object, Source},
+    ram::{CHUNK_BYTES, Cell, WHOLE_BYTES},
+    tiers::CHUNKS_PER_PART,
+};
+use bytes::Bytes;
+use http::StatusCode;
+use std::{
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+/// What is fresh for less than this stays in RAM: it would be stale, or replaced, before its place on disk is paid
+/// for. An object of more than one part goes to disk all the same, since RAM may not hold it.
+const LEAST_LIFETIME_ON_DISK: Duration = Duration::from_secs(120);
+
+/// The writing end of a growing object. Dropped unfinished, it aborts: readers get an error, never a short success.
+pub struct Filler {
+    growing: Arc<Growing>,
+    open: Open,
+    /// Whole chunks so far.
+    chunks: u64,
+    copy: DiskCopy,
+}
+
+/// The object's way to the disk.
+enum DiskCopy {
+    /// Parts handed over, whose fate is not known yet.
+    Going(Vec<Commit>),
+    /// There is no disk, or it lost a part.
+    GivenUp,
+}
+
+/// Upstream sent more than its `Content-Length`; the fill is aborted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overrun {
+    /// Bytes announced; `None` when the fill had ended before, and takes no more.
+    pub announced: Option<u64>,
+}
+
+impl fmt::Display for Overrun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.announced {
+            Some(announced) => write!(f, "upstream sent more than the {announced} bytes it announced"),
+            None => f.write_str("the fill has ended"),
+        }
+    }
+}
+
+impl std::error::Error for Overrun {}
+
+impl Filler {
+    pub(super) fn new(open: Open, growing: Arc<Growing>) -> Filler {
+        let copy = match open.fills.tiers.disk {
+            Some(_) => DiskCopy::Going(Vec::new()),
+            None => DiskCopy::GivenUp,
+        };
+        Filler {
+            growing,
+            open,
+            chunks: 0,
+            copy,
+        }
+    }
+
+    /// The growing object.
+    #[must_use]
+    pub fn object(&self) -> Object {
+        Object::of_growing(&self.growing)
+    }
+
+    /// Appends what has arrived; readers can have it at once. Waits for no reader, no disk and no memory: it only
+    /// lets this core's readers run after every chunk. Cancel-safe: the bytes are in before it first waits.
+    ///
+    /// # Errors
+    /// [`Overrun`] when upstream sends more than it announced. The fill is aborted then.
+    pub async fn append(&mut self, bytes: Bytes) -> Result<(), Overrun> {
+        if self.add(bytes)? {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// Appends, and says whether a chunk became whole.
+    fn add(&mut self, mut bytes: Bytes) -> Result<bool, Overrun> {
+        if self.growing.end().is_some() {
+            return Err(Overrun { announced: None });
+        }
+        let announced = self.growing.head.length;
+        if announced.is_some_and(|announced| self.growing.length() + bytes.len() as u64 > announced) {
+            self.fail(incomplete(&Overrun { announced }.to_string()));
+            return Err(Overrun { announced });
+        }
+        self.open
+            .fills
+            .tiers
+            .metrics
+            .filled_bytes
+            .inc_by(bytes.len() as u64);
+        let chunks_before = self.chunks;
+        while !bytes.is_empty() {
+            let room = (self.chunks + 1) * CHUNK_BYTES - self.growing.length();
+            let fits = usize::try_from(room).map_or(bytes.len(), |room| room.min(bytes.len()));
+            self.growing.push(bytes.split_to(fits));
+            if fits as u64 == room {
+                self.seal_chunk();
+            }
+        }
+        self.growing.bell.ring();
+        Ok(self.chunks > chunks_before)
+    }
+
+    /// The tail is a chunk: it gets its own piece of memory, in RAM; sixteen make a part for the disk.
+    fn seal_chunk(&mut self) {
+        let chunk = self.growing.joined_tail();
+        self.growing.seal_chunk(chunk.clone());
+        let head = &self.growing.head;
+        let ram = &self.open.fills.tiers.ram;
+        if ram.admits(head.length.unwrap_or_else(|| self.growing.length())) {
+            ram.keep_chunk(head.key.hash(), head.version, self.chunks, chunk);
+        }
+        self.chunks += 1;
+        if self.chunks.is_multiple_of(CHUNKS_PER_PART) {
+            self.hand_over_part();
+        }
+    }
+
+    /// Gives the disk the part that ends with the last chunk. Chunks that memory pressure has taken from the growing
+    /// object are taken from RAM; when one is in neither, the disk copy is given up.
+    fn hand_over_part(&mut self) {
+        let part = (self.chunks - 1) / CHUNKS_PER_PART;
+        let head = &self.growing.head;
+        let ram = &self.open.fills.tiers.ram;
+        let pieces: Option<Vec<Bytes>> = (part * CHUNKS_PER_PART..self.chunks)
+            .map(|number| {
+                self.growing
+                    .chunk(number)
+                    .or_else(|| ram.chunk(head.key.hash(), head.version, number))
+            })
+            .collect();
+        match pieces {
+            Some(pieces) => self.put_part(part, pieces),
+            None => self.copy = DiskCopy::GivenUp,
+        }
+        if let DiskCopy::Going(_) = self.copy {
+            self.growing.handed_over(self.chunks);
+        }
+    }
+
+    fn put_part(&mut self, part: u64, pieces: Vec<Bytes>) {
+        let (DiskCopy::Going(commits), Some(disk)) = (&mut self.copy, &self.open.fills.tiers.disk) else {
+            return;
+        };
+        let head = &self.growing.head;
+        let Ok(part) = u32::try_from(part) else {
+            self.copy = DiskCopy::GivenUp;
+            return;
+        };
+        commits.push(disk.put_part(head.key.hash(), head.version, part, pieces));
+        // What is known already need not be remembered, and one lost part makes the others useless.
+        let mut lost = false;
+        commits.retain_mut(|commit| match known(commit) {
+            Some(fate) => {
+                lost |= fate == Fate::Dropped;
+                false
+            }
+            None => true,
+        });
+        if lost {
+            self.copy = DiskCopy::GivenUp;
+        }
+    }
+
+    /// All has arrived: the object is kept, and served from the tiers from now on. When its length is not what was
+    /// announced, the fill is aborted instead, and readers of the returned object are told so.
+    pub fn finish(mut self) -> Object {
+        let length = self.growing.length();
+        let announced = self.growing.head.length.unwrap_or(length);
+        if self.growing.end().is_none() && length != announced {
+            let short = format!("upstream ended after {length} of the {announced} bytes it announced");
+            self.fail(incomplete(&short));
+        }
+        if self.growing.end().is_some() {
+            return self.object();
+        }
+        let head = match self.growing.head.length {
+            Some(_) => Arc::clone(&self.growing.head),
+            None => Arc::new(self.growing.head.with_length(length)),
+        };
+        let goes_to_disk = head.freshness.lifetime >= LEAST_LIFETIME_ON_DISK || length > PART_BYTES;
+        if !goes_to_disk {
+            self.copy = DiskCopy::GivenUp;
+        }
+        let whole = self.seal_rest(length);
+        if goes_to_disk && self.open.fills.tiers.disk.is_some() && matches!(self.copy, DiskCopy::GivenUp) {
+            self.open.fills.tiers.metrics.disk_copies_dropped.inc();
+        }
+        self.land(Cell { head, whole }, length)
+    }
+
+    /// Seals what is left in the tail; returns the whole body of a small object.
+    fn seal_rest(&mut self, length: u64) -> Option<Bytes> {
+        if length <= WHOLE_BYTES {
+            let whole = self.growing.joined_tail();
+            self.growing.seal_whole(whole.clone());
+            if length > 0 {
+                self.put_part(0, vec![whole.clone()]);
+            }
+            return Some(whole);
+        }
+        if length > self.chunks * CHUNK_BYTES {
+            self.seal_chunk();
+        }
+        if !self.chunks.is_multiple_of(CHUNKS_PER_PART) {
+            self.hand_over_part();
+        }
+        None
+    }
+
+    /// Makes the object findable in the tiers, then lets go of its flight: at once, or when the disk has it.
+    fn land(mut self, cell: Cell, length: u64) -> Object {
+        let fills = Arc::clone(&self.open.fills);
+        let shared = Arc::clone(&self.open.shared);
+        let tiers = &fills.tiers;
+        let mut commits = None;
+        let kept = {
+            let shard = fills.shard(&shared.key).lock();
+            // Evicted while it was filled: only those who read it already may have it.
+            let wanted = shard.has(&shared);
+            if wanted {
+                commits = self.put_head(&cell.head);
+            }
+            let kept = wanted && (commits.is_some() || tiers.ram.admits(length));
+            if kept {
+                tiers.ram.keep_cell(cell.clone());
+            }
+            kept
+        };
+        self.growing.finish(End::Complete(length));
+        tiers.metrics.fills_finished.inc();
+        let landing = Landing {
+            fills: Arc::clone(&fills),
+            shared,
+            growing: Arc::clone(&self.growing),
+        };
+        if let Some(commits) = commits
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            drop(runtime.spawn(landing.wait(commits)));
+        }
+        match kept {
+            true => Object::of_cell(cell, tiers, Source::Fill),
+            false => self.object(),
+        }
+    }
+
+    /// Hands the head to the disk after all parts. Returns what must be committed for the disk copy to be whole, or
+    /// `None` when there will be none.
+    fn put_head(&mut self, head: &Head) -> Option<Vec<Commit>> {
+        let disk = self.open.fills.tiers.disk.as_ref()?;
+        let DiskCopy::Going(mut commits) = mem::replace(&mut self.copy, DiskCopy::GivenUp) else {
+            return None;
+        };
+        let encoded = head.encode()?;
+        commits.push(disk.put_head(&head.key, head.version, encoded.into()));
+        Some(commits)
+    }
+
+    /// Upstream broke off: readers and later joiners are told why.
+    pub fn abort(self, failure: Failure) {
+        self.fail(failure);
+    }
+
+    fn fail(&self, failure: Failure) {
+        // Out of the table first: whoever is told and claims again must not meet this flight.
+        if self.growing.end().is_none() {
+            self.open.fills.remove(&self.open.shared);
+        }
+        if self.growing.finish(End::Failed(failure)) {
+            self.open.fills.tiers.metrics.fills_aborted.inc();
+        }
+    }
+}
+
+impl Drop for Filler {
+    fn drop(&mut self) {
+        self.fail(abandoned());
+    }
+}
+
+/// A finished fill on its way to the disk. Dropped, at the latest with the runtime, its flight leaves the table.
+struct Landing {
+    fills: Arc<Fills>,
+    shared: Arc<Shared>,
+    growing: Arc<Growing>,
+}
+
+impl Landing {
+    async fn wait(self, commits: Vec<Commit>) {
+        let mut whole = true;
+        for commit in commits {
+            whole &= commit.await == Fate::Committed;
+        }
+        let metrics = &self.fills.tiers.metrics;
+        if whole {
+            self.growing.release_all();
+            metrics.disk_copies_kept.inc();
+        } else {
+            metrics.disk_copies_dropped.inc();
+        }
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.fills.remove(&self.shared);
+    }
+}
+
+/// The fate of a commit, if it is decided.
+fn known(commit: &mut Commit) -> Option<Fate> {
+    match Pin::new(commit).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(fate) => Some(fate),
+        Poll::Pending => None,
+    }
+}
+
+/// RFC 9209 §2.3.18: what upstream sent is not what it announced.
+fn incomplete(detail: &str) -> Failure {
+    Failure::new(StatusCode::BAD_GATEWAY, "http_response_incomplete", detail)
+}

@@ -1,0 +1,358 @@
+//! Everything known of an object but its bytes, in memory and as the record a disk keeps.
+//!
+//! A record is little-endian and needs nothing but itself:
+//!
+//! ```text
+//!  1  format (FORMAT)                                   first, so that another format is refused before anything is read
+//!  8  version      4  revision      2  status
+//!  8  length (u64::MAX = not known)
+//!  8  generated_at   8  lifetime   8  stale-while-revalidate   8  stale-if-error   (milliseconds)
+//!  1  flags (bit 0: must-revalidate)
+//!  2  n, then n bytes of key text                       the key is proved by its text, not by its hash
+//!  2  number of fields, then for each
+//!       2  n, then n bytes of name      4  n, then n bytes of value
+//! ```
+//!
+//! Fields keep their order and their duplicates. There is no checksum: the disk's records have one of their own.
+
+use crate::{key::Key, policy::freshness::Freshness};
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use model::Moment;
+use std::{fmt, time::Duration};
+
+/// The layout drawn above. A record of another format is not read: the object counts as absent.
+const FORMAT: u8 = 1;
+/// What `length` holds when it is not known.
+const LENGTH_UNKNOWN: u64 = u64::MAX;
+const MUST_REVALIDATE: u8 = 1;
+/// Memory of one header field beside its name and value: entry, hash slot and allocation overhead of `http::HeaderMap`.
+const FIELD_OVERHEAD_BYTES: usize = 112;
+
+/// What a stored answer says of itself. Shared as `Arc<Head>`; never changed, only replaced.
+pub struct Head {
+    pub key: Key,
+    /// Names the bytes: unique for every fill and growing, also over restarts (see [`crate::cache`]). A refresh by
+    /// 304 keeps it. Zero until [`crate::Lead::start`] gives one.
+    pub version: u64,
+    pub status: StatusCode,
+    /// Storable fields as they are served, without `Age`.
+    pub fields: HeaderMap,
+    /// Bytes of the body; `None` while it grows without `Content-Length`.
+    pub length: Option<u64>,
+    pub freshness: Freshness,
+    /// Counts the refreshes of this version: of two heads with one version the higher revision is the newer.
+    pub(crate) revision: u32,
+    prepared: ArcSwapOption<Prepared>,
+}
+
+/// The wire form of a response head, made by whoever serves the object and thrown away when `epoch` has moved on.
+pub struct Prepared {
+    pub epoch: u64,
+    pub bytes: Bytes,
+}
+
+/// Why bytes are not a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadError {
+    /// Written by another format of this program.
+    Format(u8),
+    /// Ends early.
+    Short,
+    /// Goes on after the last field.
+    Long,
+    /// The named part holds what it never may.
+    Invalid(&'static str),
+}
+
+impl fmt::Display for HeadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HeadError::Format(found) => write!(f, "head record of format {found}, expected {FORMAT}"),
+            HeadError::Short => f.write_str("head record ends early"),
+            HeadError::Long => f.write_str("head record has bytes after its last field"),
+            HeadError::Invalid(part) => write!(f, "head record has an invalid {part}"),
+        }
+    }
+}
+
+impl std::error::Error for HeadError {}
+
+impl Head {
+    /// A head that has no version yet; `fields` are what is stored and served ([`crate::policy`] says which).
+    #[must_use]
+    pub fn new(
+        key: Key,
+        status: StatusCode,
+        fields: HeaderMap,
+        length: Option<u64>,
+        freshness: Freshness,
+    ) -> Head {
+        Head {
+            key,
+            version: 0,
+            status,
+            fields,
+            length,
+            freshness,
+            revision: 0,
+            prepared: ArcSwapOption::empty(),
+        }
+    }
+
+    /// The slot for the response head in wire form.
+    #[must_use]
+    pub fn prepared(&self) -> &ArcSwapOption<Prepared> {
+        &self.prepared
+    }
+
+    /// The same head once its length is known.
+    pub(crate) fn with_length(&self, length: u64) -> Head {
+        Head {
+            key: self.key.clone(),
+            version: self.version,
+            status: self.status,
+            fields: self.fields.clone(),
+            length: Some(length),
+            freshness: self.freshness,
+            revision: self.revision,
+            prepared: ArcSwapOption::empty(),
+        }
+    }
+
+    /// The order of heads of one key: newer fills before older ones, later refreshes before earlier ones.
+    pub(crate) fn age_rank(&self) -> (u64, u32) {
+        (self.version, self.revision)
+    }
+
+    /// Bytes of memory this head holds, the prepared wire form included: an estimate from above.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let fields: usize = self
+            .fields
+            .iter()
+            .map(|(name, value)| 2 * (name.as_str().len() + value.len()) + FIELD_OVERHEAD_BYTES)
+            .sum();
+        size_of::<Head>() + size_of::<Prepared>() + self.key.text().len() + fields
+    }
+
+    /// The record of this head, as drawn at the top of the file. `None` when a part is too long for its length field
+    /// (a key or name over 64 KiB, more than 65,535 fields): such an object is not kept on disk.
+    #[must_use]
+    pub fn encode(&self) -> Option<Vec<u8>> {
+        let text = self.key.text().as_bytes();
+        let mut record = Vec::with_capacity(64 + text.len() + self.fields.len() * 48);
+        record.push(FORMAT);
+        record.extend_from_slice(&self.version.to_le_bytes());
+        record.extend_from_slice(&self.revision.to_le_bytes());
+        record.extend_from_slice(&self.status.as_u16().to_le_bytes());
+        record.extend_from_slice(&self.length.unwrap_or(LENGTH_UNKNOWN).to_le_bytes());
+        record.extend_from_slice(&self.freshness.generated_at.0.to_le_bytes());
+        for span in [
+            self.freshness.lifetime,
+            self.freshness.stale_while_revalidate,
+            self.freshness.stale_if_error,
+        ] {
+            record.extend_from_slice(&milliseconds(span).to_le_bytes());
+        }
+        record.push(if self.freshness.must_revalidate {
+            MUST_REVALIDATE
+        } else {
+            0
+        });
+        record.extend_from_slice(&u16::try_from(text.len()).ok()?.to_le_bytes());
+        record.extend_from_slice(text);
+        record.extend_from_slice(&u16::try_from(self.fields.len()).ok()?.to_le_bytes());
+        for (name, value) in &self.fields {
+            let name = name.as_str().as_bytes();
+            record.extend_from_slice(&u16::try_from(name.len()).ok()?.to_le_bytes());
+            record.extend_from_slice(name);
+            record.extend_from_slice(&u32::try_from(value.len()).ok()?.to_le_bytes());
+            record.extend_from_slice(value.as_bytes());
+        }
+        Some(record)
+    }
+
+    /// The head that was encoded to `record`.
+    ///
+    /// # Errors
+    /// [`HeadError`] for anything [`Head::encode`] does not write; never a panic, whatever the bytes.
+    pub fn decode(record: &[u8]) -> Result<Head, HeadError> {
+        let mut rest = Rest(record);
+        match u8::from_le_bytes(rest.array()?) {
+            FORMAT => {}
+            other => return Err(HeadError::Format(other)),
+        }
+        let version = u64::from_le_bytes(rest.array()?);
+        let revision = u32::from_le_bytes(rest.array()?);
+        let status = StatusCode::from_u16(u16::from_le_bytes(rest.array()?))
+            .map_err(|_| HeadError::Invalid("status"))?;
+        let length = Some(u64::from_le_bytes(rest.array()?)).filter(|length| *length != LENGTH_UNKNOWN);
+        let generated_at = Moment(u64::from_le_bytes(rest.array()?));
+        let lifetime = Duration::from_millis(u64::from_le_bytes(rest.array()?));
+        let stale_while_revalidate = Duration::from_millis(u64::from_le_bytes(rest.array()?));
+        let stale_if_error = Duration::from_millis(u64::from_le_bytes(rest.array()?));
+        let must_revalidate = match u8::from_le_bytes(rest.array()?) {
+            0 => false,
+            MUST_REVALIDATE => true,
+            _ => return Err(HeadError::Invalid("flag")),
+        };
+        let text_length = u16::from_le_bytes(rest.array()?);
+        let text = std::str::from_utf8(rest.bytes(text_length.into())?)
+            .map_err(|_| HeadError::Invalid("key text"))?;
+        let key = Key::from_text(text);
+        let count = u16::from_le_bytes(rest.array()?);
+        let mut fields = HeaderMap::new();
+        for _ in 0..count {
+            let name_length = u16::from_le_bytes(rest.array()?);
+            let name = HeaderName::from_bytes(rest.bytes(name_length.into())?)
+                .map_err(|_| HeadError::Invalid("field name"))?;
+            let value_length = u32::from_le_bytes(rest.array()?);
+            let value = rest.bytes(usize::try_from(value_length).map_err(|_| HeadError::Short)?)?;
+            let value = HeaderValue::from_bytes(value).map_err(|_| HeadError::Invalid("field value"))?;
+            fields
+                .try_append(name, value)
+                .map_err(|_| HeadError::Invalid("number of fields"))?;
+        }
+        if !rest.0.is_empty() {
+            return Err(HeadError::Long);
+        }
+        let freshness = Freshness {
+            generated_at,
+            lifetime,
+            stale_while_revalidate,
+            stale_if_error,
+            must_revalidate,
+        };
+        Ok(Head {
+            version,
+            revision,
+            ..Head::new(key, status, fields, length, freshness)
+        })
+    }
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Head")
+            .field("key", &self.key.text())
+            .field("version", &self.version)
+            .field("revision", &self.revision)
+            .field("status", &self.status)
+            .field("length", &self.length)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What of a record has not been read yet.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn bytes(&mut self, count: usize) -> Result<&'a [u8], HeadError> {
+        let (taken, rest) = self.0.split_at_checked(count).ok_or(HeadError::Short)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], HeadError> {
+        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(HeadError::Short)?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+}
+
+fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sample() -> Head {
+        let mut fields = HeaderMap::new();
+        fields.append("content-type", HeaderValue::from_static("video/mp4"));
+        fields.append("link", HeaderValue::from_static("</a>; rel=preload"));
+        fields.append("etag", HeaderValue::from_static("\"v1\""));
+        fields.append("link", HeaderValue::from_static("</b>; rel=preload"));
+        fields.append("x-raw", HeaderValue::from_bytes(&[0xe4, 0x20, 0xff]).unwrap());
+        let freshness = Freshness {
+            generated_at: Moment(1_700_000_000_123),
+            lifetime: Duration::from_secs(3600),
+            stale_while_revalidate: Duration::from_secs(30),
+            stale_if_error: Duration::from_millis(86_400_001),
+            must_revalidate: true,
+        };
+        let key = Key::new("demo", "/demo/master.m3u8?a=1");
+        Head {
+            version: 7 << 40,
+            revision: 3,
+            ..Head::new(key, StatusCode::PARTIAL_CONTENT, fields, Some(1 << 33), freshness)
+        }
+    }
+
+    fn lines(fields: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+        fields
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+            .collect()
+    }
+
+    #[test]
+    fn a_head_survives_its_record_with_order_duplicates_and_raw_bytes() {
+        let head = sample();
+        let back = Head::decode(&head.encode().unwrap()).unwrap();
+        assert_eq!(back.key, head.key);
+        assert_eq!(back.age_rank(), head.age_rank());
+        assert_eq!(back.status, head.status);
+        assert_eq!(back.length, head.length);
+        assert_eq!(back.freshness, head.freshness);
+        assert_eq!(lines(&back.fields), lines(&head.fields));
+        assert!(back.prepared().load().is_none());
+
+        let unknown = Head {
+            length: None,
+            ..sample()
+        };
+        assert_eq!(Head::decode(&unknown.encode().unwrap()).unwrap().length, None);
+    }
+
+    #[test]
+    fn every_cut_and_every_extra_byte_is_refused() {
+        let record = sample().encode().unwrap();
+        for cut in 0..record.len() {
+            assert!(Head::decode(&record[..cut]).is_err(), "cut at {cut}");
+        }
+        let mut long = record.clone();
+        long.push(0);
+        assert_eq!(Head::decode(&long).unwrap_err(), HeadError::Long);
+        let mut other = record;
+        other[0] = 9;
+        assert_eq!(Head::decode(&other).unwrap_err(), HeadError::Format(9));
+    }
+
+    #[test]
+    fn a_key_too_long_for_its_record_is_not_encoded() {
+        let key = Key::new("demo", &format!("/{}", "a".repeat(70_000)));
+        let head = Head { key, ..sample() };
+        assert!(head.encode().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_decode_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            drop(Head::decode(&bytes));
+        }
+
+        #[test]
+        fn no_flipped_byte_makes_decode_panic(at in 0_usize..200, with in any::<u8>()) {
+            let mut record = sample().encode().unwrap();
+            let at = at % record.len();
+            record[at] = with;
+            if let Ok(head) = Head::decode(&record) {
+                prop_assert!(head.encode().is_some());
+            }
+        }
+    }
+}

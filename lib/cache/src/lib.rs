@@ -1,0 +1,43 @@
+//! The cache engine: what may be kept and for how long, and where its bytes are. No sockets, no Pingora, no clock.
+//!
+//! ```text
+//!            policy/  pure decisions: freshness, conditions, ranges, keys (RFC 9110, 9111, 5861)
+//!
+//!  peek ─────────────→ ram.rs      hot objects: small ones whole, larger ones in 256 KiB chunks
+//!  look_up ──────────→ fill/  →  ram.rs  →  disk/ (reading.rs: one read for all who ask at once)
+//!  claim → Lead ─────→ fill/       one fetch per object, however many ask
+//!            Filler ─→ growing object ─→ readers of every core (relay.rs)
+//!                        └→ RAM chunk by chunk, disk part by part (tiers.rs: where a version's bytes are)
+//! ```
+//!
+//! Invariants, each held by a test:
+//! - An object is fetched by one [`Lead`] at a time; everyone else joins it.
+//! - A fill belongs to the cache: no reader delays it, no reader's departure ends it.
+//! - An object that is being filled or written stays in the flight table until its disk copy is there or given up,
+//!   so it is never in neither place.
+//! - A reader gets the bytes of one version, in order, or an error: an aborted fill never looks like a short success.
+//! - A failing or full disk costs a copy, never a request.
+//! - Nothing in here asks what time it is: whoever calls brings [`model::Moment`]s.
+
+pub mod cache;
+pub mod disk;
+pub mod fill;
+pub mod head;
+pub mod key;
+pub mod metrics;
+pub mod object;
+pub mod policy;
+mod ram;
+pub mod reader;
+mod reading;
+pub mod relay;
+mod tiers;
+
+pub use cache::{Cache, Limits, LookUp};
+pub use disk::Disk;
+pub use fill::{Claim, Failure, Filler, Flight, Lead, Outcome, Overrun};
+pub use head::{Head, Prepared};
+pub use key::Key;
+pub use metrics::Metrics;
+pub use object::{Object, Source};
+pub use reader::{ReadError, Reader};

@@ -1,0 +1,345 @@
+//! Whether a response may be stored, and for how long (RFC 9111 §3 and §4.2).
+//!
+//! What this cache does not do, and says so: it makes up no lifetime (§4.2.2, heuristics) and keeps no variants
+//! (§4.1): a response that only those would let it store is passed.
+
+use std::{fmt, time::Duration};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use model::{Moment, service::TtlRules};
+
+use super::{
+    age::{date_of, initial_age},
+    directives::{CacheControl, DELTA_SECONDS_MAX, directives, members},
+    freshness::{Freshness, State},
+    ttl::{Reach, SaidBy, ttl_for},
+};
+
+/// A request that went upstream and the response that came.
+#[derive(Clone, Copy, Debug)]
+pub struct Exchange<'a> {
+    /// The method that was sent upstream.
+    pub method: &'a Method,
+    /// The fields of the request.
+    pub request: &'a HeaderMap,
+    /// The status of the response; after a 304, of the stored response that it renews.
+    pub status: StatusCode,
+    /// The fields of the response as they came; after a 304, what [`merge_304`](super::merge::merge_304) gives.
+    pub response: &'a HeaderMap,
+    /// When the request was sent.
+    pub request_time: Moment,
+    /// When the head of the response came.
+    pub response_time: Moment,
+    /// Where the object enters the CDN, that is to say the response came from an origin: the rules that apply.
+    pub entry: Option<Entry<'a>>,
+    /// What the service says of staleness where the response does not.
+    pub service: StaleDefaults,
+}
+
+/// What sets lifetimes where an object enters the CDN.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// The rules of the service.
+    pub rules: &'a TtlRules,
+    /// The path, without query.
+    pub path: &'a str,
+    /// The TTL hint for the path's content, where there is one.
+    pub hint: Option<Duration>,
+}
+
+/// The windows of RFC 5861 where a response does not set its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StaleDefaults {
+    /// For what is fresh for a while at all: what is never fresh is not served stale unasked.
+    pub stale_while_revalidate: Duration,
+    /// For everything that may be served stale.
+    pub stale_if_error: Duration,
+}
+
+/// What is to become of a response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may be stored. [`Verdict::rewrite`] makes its fields say what holds.
+    Store {
+        /// For how long, and what follows.
+        freshness: Freshness,
+        /// Where a rule or hint set the lifetime: the `Cache-Control` that says so to the next tier and the player.
+        cache_control: Option<HeaderValue>,
+        /// The fields that would contradict it.
+        drop: &'static [HeaderName],
+    },
+    /// It may not be stored; it is relayed to whoever asked.
+    Pass(Reason),
+}
+
+/// Why a response is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Only answers to GET are stored.
+    Method,
+    /// The request says `no-store`.
+    RequestNoStore,
+    /// The request carries `Authorization` and the response does not say that it is for all (RFC 9111 §3.5).
+    Authorization,
+    /// A status that is not final, not whole, or not understood.
+    Status,
+    /// The response says `no-store`.
+    NoStore,
+    /// The response says `private`.
+    Private,
+    /// The response varies with what the key does not hold.
+    Vary,
+    /// The response sets a cookie, and no lifetime of its own says that others may have it.
+    SetCookie,
+    /// Neither the origin nor a rule gives a lifetime.
+    NoLifetime,
+    /// It is stale already and nothing could validate it.
+    Stale,
+}
+
+impl Reason {
+    /// Whether the next response to the same key is likely to be passed too, so that requests for it had better not
+    /// wait for each other. `false` where the reason lies in this one request: or one client could keep a key out of
+    /// the cache for all.
+    #[must_use]
+    pub fn lies_in_the_response(self) -> bool {
+        !matches!(
+            self,
+            Reason::Method | Reason::RequestNoStore | Reason::Authorization
+        )
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reason::Method => "method",
+            Reason::RequestNoStore => "request-no-store",
+            Reason::Authorization => "authorization",
+            Reason::Status => "status",
+            Reason::NoStore => "no-store",
+            Reason::Private => "private",
+            Reason::Vary => "vary",
+            Reason::SetCookie => "set-cookie",
+            Reason::NoLifetime => "no-lifetime",
+            Reason::Stale => "stale",
+        })
+    }
+}
+
+/// What a set lifetime makes untrue.
+static CONTRADICTING: [HeaderName; 2] = [header::EXPIRES, header::PRAGMA];
+
+impl Verdict {
+    /// Makes a response's fields say what was decided.
+    pub fn rewrite(&self, fields: &mut HeaderMap) {
+        if let Verdict::Store {
+            cache_control, drop, ..
+        } = self
+        {
+            for name in *drop {
+                fields.remove(name);
+            }
+            if let Some(value) = cache_control {
+                fields.insert(header::CACHE_CONTROL, value.clone());
+            }
+        }
+    }
+}
+
+/// Decides whether a response may be stored, and for how long.
+#[must_use]
+pub fn judge(exchange: &Exchange<'_>) -> Verdict {
+    let cache_control = CacheControl::parse(exchange.response);
+    if let Some(reason) = forbidden(exchange, &cache_control) {
+        return Verdict::Pass(reason);
+    }
+    match lifetime(exchange, &cache_control) {
+        Ok(lifetime) => keep(exchange, &cache_control, lifetime),
+        Err(reason) => Verdict::Pass(reason),
+    }
+}
+
+/// What in a request alone forbids to store its answer. Such a request had better be relayed at once: were it to lead
+/// a fill, everyone who joined would be told to ask again.
+#[must_use]
+pub fn request_forbids(method: &Method, request: &HeaderMap) -> Option<Reason> {
+    if !super::cacheable_method(method) {
+        return Some(Reason::Method);
+    }
+    CacheControl::parse(request)
+        .no_store
+        .then_some(Reason::RequestNoStore)
+}
+
+/// What forbids to store, whatever the lifetime (RFC 9111 §3).
+fn forbidden(exchange: &Exchange<'_>, cache_control: &CacheControl) -> Option<Reason> {
+    if *exchange.method != Method::GET {
+        return Some(Reason::Method);
+    }
+    if let Some(reason) = request_forbids(exchange.method, exchange.request) {
+        return Some(reason);
+    }
+    if !understood(exchange.status) {
+        return Some(Reason::Status);
+    }
+    if cache_control.no_store {
+        return Some(Reason::NoStore);
+    }
+    if cache_control.private {
+        return Some(Reason::Private);
+    }
+    if varies(exchange.response) {
+        return Some(Reason::Vary);
+    }
+    let for_all = cache_control.public || cache_control.must_revalidate || cache_control.s_maxage.is_some();
+    if exchange.request.contains_key(header::AUTHORIZATION) && !for_all {
+        return Some(Reason::Authorization);
+    }
+    None
+}
+
+/// The statuses whose caching this cache understands. 206 is a part and 304 no representation; those that depend on
+/// more of the request than the key holds (401, 412, 416, 429, …) and those of a failing server (5xx but 501) would
+/// harm whoever comes next.
+fn understood(status: StatusCode) -> bool {
+    matches!(
+        status.as_u16(),
+        200 | 203 | 204 | 300 | 301 | 302 | 307 | 308 | 404 | 405 | 410 | 414 | 451 | 501
+    )
+}
+
+/// Whether a response may differ for requests of one key (RFC 9111 §4.1). Fills ask for `Accept-Encoding: identity`,
+/// so one that varies with nothing else and came unencoded is what every client can take.
+fn varies(response: &HeaderMap) -> bool {
+    let mut names = response
+        .get_all(header::VARY)
+        .iter()
+        .flat_map(|value| members(value.as_bytes()))
+        .peekable();
+    if names.peek().is_none() {
+        return false;
+    }
+    names.any(|name| !name.eq_ignore_ascii_case(b"accept-encoding"))
+        || response.contains_key(header::CONTENT_ENCODING)
+}
+
+#[derive(Clone, Copy)]
+struct Lifetime {
+    length: Duration,
+    /// A rule or a hint set it.
+    ruled: bool,
+}
+
+fn lifetime(exchange: &Exchange<'_>, cache_control: &CacheControl) -> Result<Lifetime, Reason> {
+    let sets_cookie = exchange.response.contains_key(header::SET_COOKIE);
+    let explicit = explicit_lifetime(exchange, cache_control);
+    let held = match exchange.entry {
+        None => explicit.map(|length| Lifetime { length, ruled: false }),
+        Some(Entry { rules, path, hint }) => {
+            let full = exchange.status == StatusCode::OK && !sets_cookie;
+            let reach = if full { Reach::Full } else { Reach::ShortenOnly };
+            ttl_for(rules, path, hint, explicit, reach).map(|ttl| Lifetime {
+                length: ttl.lifetime,
+                ruled: ttl.said_by != SaidBy::Origin,
+            })
+        }
+    };
+    match held {
+        Some(lifetime) if sets_cookie && lifetime.length.is_zero() => Err(Reason::SetCookie),
+        Some(lifetime) => Ok(lifetime),
+        None if sets_cookie => Err(Reason::SetCookie),
+        None => Err(Reason::NoLifetime),
+    }
+}
+
+/// What the origin says (RFC 9111 §4.2.1): `s-maxage`, else `max-age`, else `Expires` less `Date`; nothing at all
+/// after `no-cache` (§5.2.2.4). An `Expires` that is no date lies in the past (§5.3).
+fn explicit_lifetime(exchange: &Exchange<'_>, cache_control: &CacheControl) -> Option<Duration> {
+    if cache_control.no_cache {
+        return Some(Duration::ZERO);
+    }
+    cache_control.s_maxage.or(cache_control.max_age).or_else(|| {
+        let expires = super::age::date(exchange.response.get(header::EXPIRES)?);
+        let generated = date_of(exchange.response, header::DATE).unwrap_or(exchange.response_time);
+        Some(expires.map_or(Duration::ZERO, |expires| expires.since(generated)))
+    })
+}
+
+fn keep(exchange: &Exchange<'_>, cache_control: &CacheControl, lifetime: Lifetime) -> Verdict {
+    let age = initial_age(exchange.response, exchange.request_time, exchange.response_time);
+    let freshness = Freshness {
+        generated_at: exchange.response_time - age,
+        lifetime: lifetime.length,
+        must_revalidate: cache_control.must_revalidate
+            || cache_control.proxy_revalidate
+            || (cache_control.no_cache && !lifetime.ruled),
+        ..stale_windows(exchange, cache_control, lifetime)
+    };
+    let validates =
+        exchange.response.contains_key(header::ETAG) || exchange.response.contains_key(header::LAST_MODIFIED);
+    if freshness.state(exchange.response_time) == State::Stale && !validates {
+        return Verdict::Pass(Reason::Stale);
+    }
+    if lifetime.ruled {
+        let cache_control = rewritten(exchange.response, cache_control, lifetime.length);
+        Verdict::Store {
+            freshness,
+            cache_control,
+            drop: &CONTRADICTING,
+        }
+    } else {
+        Verdict::Store {
+            freshness,
+            cache_control: None,
+            drop: &[],
+        }
+    }
+}
+
+/// The windows of RFC 5861. A response's own go before the service's; `s-maxage` closes those it does not name
+/// (RFC 9111 §5.2.2.10), unless a rule took its place.
+fn stale_windows(exchange: &Exchange<'_>, cache_control: &CacheControl, lifetime: Lifetime) -> Freshness {
+    let closed = cache_control.s_maxage.is_some() && !lifetime.ruled;
+    let defaults = if closed {
+        StaleDefaults::default()
+    } else {
+        exchange.service
+    };
+    let while_revalidate = if lifetime.length.is_zero() {
+        Duration::ZERO
+    } else {
+        defaults.stale_while_revalidate
+    };
+    Freshness {
+        generated_at: exchange.response_time,
+        lifetime: lifetime.length,
+        stale_while_revalidate: cache_control.stale_while_revalidate.unwrap_or(while_revalidate),
+        stale_if_error: cache_control.stale_if_error.unwrap_or(defaults.stale_if_error),
+        must_revalidate: false,
+    }
+}
+
+/// The `Cache-Control` that says a set lifetime: `max-age` first, then what the origin said of other things.
+/// `public` stands in for an `s-maxage` that allowed to store what was asked for with `Authorization`, or the next
+/// tier would refuse what this one keeps.
+fn rewritten(response: &HeaderMap, read: &CacheControl, lifetime: Duration) -> Option<HeaderValue> {
+    let mut text = format!("max-age={}", lifetime.as_secs().min(DELTA_SECONDS_MAX)).into_bytes();
+    if read.s_maxage.is_some() && !read.public && !read.must_revalidate {
+        text.extend_from_slice(b", public");
+    }
+    for directive in directives(response) {
+        let replaced = ["max-age", "s-maxage", "no-cache"];
+        if !replaced
+            .iter()
+            .any(|name| directive.name.eq_ignore_ascii_case(name.as_bytes()))
+        {
+            text.extend_from_slice(b", ");
+            text.extend_from_slice(directive.text);
+        }
+    }
+    HeaderValue::from_bytes(&text).ok()
+}
+
+#[cfg(test)]
+mod tests;

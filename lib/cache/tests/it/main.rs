@@ -1,0 +1,9 @@
+//! The cache engine from outside: stories told through its public API, with and without a disk.
+
+mod disk;
+mod ending;
+mod filling;
+mod joining;
+mod keeping;
+mod stage;
+mod weather;

@@ -1,0 +1,83 @@
+//! What can be wrong with sites and nodes.
+
+use std::{collections::HashMap, net::SocketAddr};
+
+use super::Complaints;
+use crate::{Node, Site, Snapshot};
+
+pub(super) fn check(snapshot: &Snapshot, complaints: &mut Complaints) {
+    for (name, site) in &snapshot.sites {
+        let at = format!("sites.{name}");
+        complaints.name(&at, name);
+        check_site(site, &at, complaints);
+    }
+    let mut taken = HashMap::new();
+    for (name, node) in &snapshot.nodes {
+        let at = format!("nodes.{name}");
+        complaints.name(&at, name);
+        if !snapshot.sites.contains_key(&node.site) {
+            complaints.add(
+                format!("{at}.site"),
+                format!("there is no site {:?}", node.site),
+                "name one of `sites`, or add it there",
+            );
+        }
+        complaints.weight(format!("{at}.weight"), node.weight);
+        check_addresses(node, &at, &mut taken, complaints);
+    }
+}
+
+fn check_site(site: &Site, at: &str, complaints: &mut Complaints) {
+    for (field, degrees, limit) in [
+        ("latitude", site.latitude, 90.0),
+        ("longitude", site.longitude, 180.0),
+    ] {
+        if !(-limit..=limit).contains(&degrees) {
+            complaints.add(
+                format!("{at}.{field}"),
+                format!("{degrees} is no {field}"),
+                format!("give degrees from -{limit} to {limit}"),
+            );
+        }
+    }
+    if !site.region.bytes().all(|byte| byte.is_ascii_graphic()) || site.region.is_empty() {
+        complaints.add(
+            format!("{at}.region"),
+            format!("{:?} cannot be sent in a header field", site.region),
+            "use letters, digits and signs of ASCII, without blanks, such as \"eu-west\"",
+        );
+    }
+}
+
+/// Who has an address, by `at` of its node's field.
+type Taken = HashMap<SocketAddr, String>;
+
+fn check_addresses(node: &Node, at: &str, taken: &mut Taken, complaints: &mut Complaints) {
+    if node.http.is_none() && node.https.is_none() {
+        complaints.add(
+            at,
+            "the node answers neither HTTP nor HTTPS",
+            "give `http`, `https` or both, such as \"192.0.2.1:80\"",
+        );
+    }
+    for (field, address) in [("http", node.http), ("https", node.https)] {
+        let Some(address) = address else { continue };
+        let at = format!("{at}.{field}");
+        if address.ip().is_unspecified() || address.ip().is_multicast() || address.port() == 0 {
+            complaints.add(
+                &at,
+                format!("nobody can connect to {address}"),
+                "give the address and port by which others reach the node",
+            );
+        }
+        if let Some(other) = taken.get(&address) {
+            complaints.add(
+                &at,
+                format!("{address} is also the address of {other}"),
+                "give each its own address or port",
+            );
+        } else {
+            taken.insert(address, at);
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The nouns of a CDN: sites, nodes, services, and the snapshot that joins them. No I/O, no async, no clock.
+//!
+//! Everything here is inert data and pure functions over it. A [`Snapshot`] is read from JSON, checked as a whole
+//! ([`Snapshot::check`]), and from then on trusted by every other room.
+
+pub mod address;
+pub mod check;
+mod distance;
+pub mod hosts;
+pub mod moment;
+pub mod node;
+pub mod quantity;
+pub mod rendezvous;
+pub mod service;
+pub mod snapshot;
+pub mod template;
+
+pub use address::OriginAddress;
+pub use check::Complaint;
+pub use moment::Moment;
+pub use node::{Node, Site, Status, Tier};
+pub use quantity::{Period, Size};
+pub use service::Service;
+pub use snapshot::Snapshot;

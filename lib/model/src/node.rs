@@ -1,0 +1,76 @@
+//! Sites (PoPs) and the nodes that stand in them.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// A point of presence: where nodes stand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Site {
+    /// The region the site belongs to, such as `eu-west`; free text that operators group by.
+    pub region: String,
+    /// Degrees north, -90 to 90.
+    pub latitude: f64,
+    /// Degrees east, -180 to 180.
+    pub longitude: f64,
+}
+
+/// Which of the two tiers a node serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    /// L1: players connect to it; it asks parents.
+    Edge,
+    /// L2: edges connect to it; it asks origins.
+    Parent,
+}
+
+/// Whether a node takes part, as Apache Traffic Control means these words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Status {
+    /// In use whatever its health.
+    Online,
+    /// In use while it is healthy.
+    #[default]
+    Reported,
+    /// Watched, but not used: for maintenance.
+    AdminDown,
+    /// Neither watched nor used.
+    Offline,
+}
+
+impl Status {
+    /// Whether other nodes may send requests to a node of this status (health permitting).
+    #[must_use]
+    pub fn in_use(self) -> bool {
+        matches!(self, Status::Online | Status::Reported)
+    }
+}
+
+/// One server of the CDN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// The tier it serves.
+    pub tier: Tier,
+    /// The name of the site it stands in.
+    pub site: String,
+    /// Where it answers plain HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<SocketAddr>,
+    /// Where it answers HTTPS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https: Option<SocketAddr>,
+    /// Its share of the keys relative to the other nodes of its site; 1 is usual, must be above 0.
+    #[serde(default = "one")]
+    pub weight: f64,
+    /// Whether it takes part.
+    #[serde(default)]
+    pub status: Status,
+}
+
+fn one() -> f64 {
+    1.0
+}

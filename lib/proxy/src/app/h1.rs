@@ -1,0 +1,151 @@
+//! HTTP/1 answers, written to the connection directly: one vectored write for the head and what follows it.
+//!
+//! Pingora's own writer is not used: it makes a second write of a small answer and a new `Date` of a stored one.
+
+use std::collections::VecDeque;
+use std::io::Write as _;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::Version;
+use pingora_core::protocols::http::ServerSession;
+use pingora_error::{Error, ErrorType};
+
+use crate::flow::{AnswerHead, Body, ClientGone, Downstream};
+use crate::front::{self, ClientIo};
+
+/// Room for an answer's head before it has to grow.
+const HEAD_BYTES: usize = 1024;
+
+/// The client's side of one HTTP/1 request.
+pub(super) struct Http1<'a> {
+    io: &'a ClientIo,
+    version: Version,
+    keeps: bool,
+    framing: Framing,
+}
+
+/// How the end of the body is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    /// By so many bytes still to come.
+    Counted(u64),
+    /// By a last chunk.
+    Chunked,
+    /// By the end of the connection (HTTP/1.0).
+    Close,
+}
+
+impl<'a> Http1<'a> {
+    /// Answers go to `io`; `keeps` says whether the connection may serve another request.
+    pub(super) fn new(io: &'a ClientIo, version: Version, keeps: bool) -> Http1<'a> {
+        Http1 { io, version, keeps, framing: Framing::Counted(0) }
+    }
+
+    /// Whether the connection can serve another request after an answer that was sent whole.
+    pub(super) fn is_reusable(&self) -> bool {
+        self.keeps && self.framing != Framing::Close
+    }
+
+    fn head(&mut self, head: &AnswerHead<'_>) -> Bytes {
+        let mut wire = BytesMut::with_capacity(HEAD_BYTES);
+        wire.put_slice(b"HTTP/1.1 ");
+        wire.put_slice(head.status.as_str().as_bytes());
+        wire.put_u8(b' ');
+        wire.put_slice(head.status.canonical_reason().unwrap_or("").as_bytes());
+        wire.put_slice(b"\r\n");
+        if let Some(stored) = &head.stored {
+            wire.put_slice(stored.wire);
+        }
+        for (name, value) in &head.own {
+            wire.put_slice(name.as_str().as_bytes());
+            wire.put_slice(b": ");
+            wire.put_slice(value.as_bytes());
+            wire.put_slice(b"\r\n");
+        }
+        self.frame(head.body, &mut wire);
+        if !self.is_reusable() {
+            wire.put_slice(b"connection: close\r\n");
+        } else if self.version == Version::HTTP_10 {
+            wire.put_slice(b"connection: keep-alive\r\n");
+        }
+        wire.put_slice(b"\r\n");
+        wire.freeze()
+    }
+
+    fn frame(&mut self, body: Body, wire: &mut BytesMut) {
+        self.framing = match body {
+            Body::None => Framing::Counted(0),
+            Body::Withheld(length) => {
+                if let Some(length) = length {
+                    put_length(wire, length);
+                }
+                Framing::Counted(0)
+            }
+            Body::Sized(length) => {
+                put_length(wire, length);
+                Framing::Counted(length)
+            }
+            Body::Unsized if self.version == Version::HTTP_11 => {
+                wire.put_slice(b"transfer-encoding: chunked\r\n");
+                Framing::Chunked
+            }
+            Body::Unsized => Framing::Close,
+        };
+    }
+
+    /// Puts `pieces` into the framing of the body; fails when they are more than was announced.
+    fn framed(&mut self, pieces: &mut VecDeque<Bytes>) -> Result<(), ClientGone> {
+        let bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+        match &mut self.framing {
+            Framing::Counted(left) => *left = left.checked_sub(bytes).ok_or(ClientGone)?,
+            Framing::Chunked if bytes > 0 => {
+                pieces.push_front(Bytes::from(format!("{bytes:x}\r\n")));
+                pieces.push_back(Bytes::from_static(b"\r\n"));
+            }
+            Framing::Chunked | Framing::Close => {}
+        }
+        Ok(())
+    }
+}
+
+impl Downstream for Http1<'_> {
+    async fn start(&mut self, head: AnswerHead<'_>, pieces: &mut VecDeque<Bytes>) -> Result<(), ClientGone> {
+        let wire = self.head(&head);
+        self.framed(pieces)?;
+        pieces.push_front(wire);
+        self.io.send(pieces).await.map_err(|_| ClientGone)
+    }
+
+    async fn send(&mut self, pieces: &mut VecDeque<Bytes>) -> Result<(), ClientGone> {
+        self.framed(pieces)?;
+        self.io.send(pieces).await.map_err(|_| ClientGone)
+    }
+
+    async fn finish(&mut self) -> Result<(), ClientGone> {
+        match self.framing {
+            Framing::Counted(0) | Framing::Close => Ok(()),
+            Framing::Counted(_) => Err(ClientGone),
+            Framing::Chunked => {
+                let mut last = VecDeque::from([Bytes::from_static(b"0\r\n\r\n")]);
+                self.io.send(&mut last).await.map_err(|_| ClientGone)
+            }
+        }
+    }
+}
+
+fn put_length(wire: &mut BytesMut, length: u64) {
+    // Writing to memory cannot fail.
+    let _ = write!(wire.writer(), "content-length: {length}\r\n");
+}
+
+/// Answers a request that Pingora refused (an authority or a framing that contradicts itself); a connection that just
+/// broke gets nothing.
+pub(super) async fn refuse_unread(session: &ServerSession, error: &Error) {
+    if error.etype != ErrorType::InvalidHTTPHeader {
+        return;
+    }
+    let Some(io) = front::client_io(session) else { return };
+    let answer = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    // A client that is gone already misses nothing.
+    let _ = io.send(&mut VecDeque::from([Bytes::from_static(answer)])).await;
+}

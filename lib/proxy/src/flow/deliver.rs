@@ -1,0 +1,193 @@
+//! Answers from an object of the cache: whole, a part, its head only, or "not modified".
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use cache::policy::{conditional, range};
+use cache::{Head, Object, Prepared, Reader};
+use http::header;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+use super::downstream::{AnswerHead, Body, ClientGone, Downstream, Stored};
+use super::{Forwarded, Visit, status};
+use crate::headers::age;
+use crate::world::{ServiceWorld, World};
+
+/// Bytes gathered for one write: enough to keep a core busy with copying rather than with system calls, little enough
+/// that a thousand slow clients do not hold much.
+const WRITE_BYTES_MAX: usize = 1 << 20;
+
+/// How a delivery ended, when the client is still there.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// The answer is out.
+    Done,
+    /// The object's bytes were gone before the first was sent: nothing is out, try again.
+    Lost,
+}
+
+/// Which part of the object the answer holds.
+enum Part {
+    Whole,
+    Range(Range<u64>),
+    Unsatisfiable(u64),
+    NotModified,
+}
+
+impl<D: Downstream> Visit<'_, '_, D> {
+    /// Answers from `object`.
+    pub(super) async fn deliver(&mut self, object: &Object, forwarded: Forwarded) -> Result<Delivered, ClientGone> {
+        let head = object.head();
+        let part = part_of(self.reply.request.method, self.reply.request.fields, head);
+        let mut pieces = VecDeque::new();
+        let mut reader = None;
+        let (status, body) = match &part {
+            Part::NotModified => (StatusCode::NOT_MODIFIED, Body::None),
+            Part::Unsatisfiable(_) => (StatusCode::RANGE_NOT_SATISFIABLE, Body::Sized(0)),
+            _ if *self.reply.request.method == Method::HEAD => (head.status, Body::Withheld(head.length)),
+            Part::Whole => match object.whole() {
+                Some(bytes) => {
+                    pieces.push_back(bytes.clone());
+                    (head.status, Body::Sized(bytes.len() as u64))
+                }
+                None => {
+                    reader = Some(object.reader(..));
+                    (head.status, head.length.map_or(Body::Unsized, Body::Sized))
+                }
+            },
+            Part::Range(range) => {
+                reader = Some(object.reader(range.clone()));
+                (StatusCode::PARTIAL_CONTENT, Body::Sized(range.end - range.start))
+            }
+        };
+        // The first bytes come before the head, so that an object whose bytes are gone can still be fetched anew.
+        if let Some(reader) = &mut reader
+            && (!object.is_growing() && !gather_first(reader, &mut pieces).await)
+        {
+            return Ok(Delivered::Lost);
+        }
+        let own = self.own_fields(head, &part, forwarded);
+        let world = self.reply.trail.world.clone();
+        let service = self.service.clone();
+        let prepared = prepared(&world, &service, head);
+        let fields = || answer_fields(&world, &service, head);
+        let stored = Some(Stored { wire: &prepared.bytes, fields: &fields });
+        self.reply.trail.bytes += pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
+        self.reply.start(AnswerHead { status, stored, own, body }, &mut pieces).await?;
+        if let Some(reader) = &mut reader {
+            self.pour(reader).await?;
+        }
+        self.reply.downstream.finish().await?;
+        Ok(Delivered::Done)
+    }
+
+    /// Sends what a reader still brings.
+    async fn pour(&mut self, reader: &mut Reader) -> Result<(), ClientGone> {
+        let mut pieces = VecDeque::new();
+        while let Some(first) = reader.next().await.map_err(|_| ClientGone)? {
+            let mut gathered = first.len();
+            pieces.push_back(first);
+            while gathered < WRITE_BYTES_MAX
+                && let Some(next) = reader.try_next()
+            {
+                gathered += next.len();
+                pieces.push_back(next);
+            }
+            self.reply.downstream.send(&mut pieces).await?;
+            self.reply.trail.bytes += gathered as u64;
+        }
+        Ok(())
+    }
+
+    fn own_fields(&self, head: &Head, part: &Part, forwarded: Forwarded) -> Vec<(HeaderName, HeaderValue)> {
+        let now = self.reply.request.now;
+        let node = self.reply.trail.world.identity.node.as_str();
+        let mut own = Vec::with_capacity(5);
+        own.push((header::AGE, age::value(head.freshness.age(now))));
+        own.push((status::CACHE_STATUS, status::of_object(node, forwarded, &head.freshness, now)));
+        if let (Some(max_age), Some(_)) = (self.reply.core.node.hsts, self.reply.request.tls)
+            && let Ok(value) = HeaderValue::from_str(&format!("max-age={}", max_age.as_secs()))
+        {
+            own.push((header::STRICT_TRANSPORT_SECURITY, value));
+        }
+        let content_range = match (part, head.length) {
+            (Part::Range(range), Some(length)) => {
+                Some(format!("bytes {}-{}/{length}", range.start, range.end.saturating_sub(1)))
+            }
+            (Part::Unsatisfiable(length), _) => Some(format!("bytes */{length}")),
+            _ => None,
+        };
+        if let Some(value) = content_range.and_then(|text| HeaderValue::from_str(&text).ok()) {
+            own.push((header::CONTENT_RANGE, value));
+        }
+        own
+    }
+}
+
+/// Brings what is there at once, or the first piece if nothing is; `false` when the bytes are gone.
+async fn gather_first(reader: &mut Reader, pieces: &mut VecDeque<Bytes>) -> bool {
+    match reader.next().await {
+        Ok(first) => pieces.extend(first),
+        Err(_) => return false,
+    }
+    let mut gathered = pieces.iter().map(Bytes::len).sum::<usize>();
+    while gathered < WRITE_BYTES_MAX
+        && let Some(next) = reader.try_next()
+    {
+        gathered += next.len();
+        pieces.push_back(next);
+    }
+    true
+}
+
+/// RFC 9110 §13.2.2: preconditions first, then the range.
+fn part_of(method: &Method, request: &HeaderMap, head: &Head) -> Part {
+    if head.status == StatusCode::OK
+        && conditional::precondition(request, &head.fields, method) == conditional::Outcome::NotModified
+    {
+        return Part::NotModified;
+    }
+    let (Some(wanted), Some(length)) = (request.get(header::RANGE), head.length) else { return Part::Whole };
+    if *method != Method::GET || head.status != StatusCode::OK || !conditional::if_range_matches(request, &head.fields) {
+        return Part::Whole;
+    }
+    match range::single(wanted, length) {
+        range::RangeOutcome::Whole => Part::Whole,
+        range::RangeOutcome::Part(range) => Part::Range(range),
+        range::RangeOutcome::Unsatisfiable => Part::Unsatisfiable(length),
+    }
+}
+
+/// The fields that are the same for every answer from `head`: what is stored, by the service's rules, and our `Via`.
+fn answer_fields(world: &World, service: &ServiceWorld, head: &Head) -> HeaderMap {
+    let mut fields = head.fields.clone();
+    fields.remove(header::CONTENT_LENGTH);
+    if head.status == StatusCode::OK {
+        fields.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    }
+    service.rules.response.apply(&mut fields);
+    world.via.append(&mut fields, http::Version::HTTP_11);
+    fields
+}
+
+/// The same as lines of an HTTP/1 head, made once per object and world.
+fn prepared(world: &World, service: &ServiceWorld, head: &Head) -> Arc<Prepared> {
+    if let Some(ready) = head.prepared().load_full()
+        && ready.epoch == world.epoch
+    {
+        return ready;
+    }
+    let fields = answer_fields(world, service, head);
+    let mut bytes = BytesMut::with_capacity(fields.len() * 48);
+    for (name, value) in &fields {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    let ready = Arc::new(Prepared { epoch: world.epoch, bytes: bytes.freeze() });
+    head.prepared().store(Some(ready.clone()));
+    ready
+}

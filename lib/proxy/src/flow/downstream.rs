@@ -1,0 +1,70 @@
+//! How an answer leaves: what the flow asks of the protocol a request came by.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+/// The client went away, stalled past its bound, or broke the protocol; nothing more can be sent to it.
+#[derive(Debug)]
+pub struct ClientGone;
+
+impl fmt::Display for ClientGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the client is gone")
+    }
+}
+
+impl std::error::Error for ClientGone {}
+
+/// What follows an answer's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Nothing, and no length is said (304, 204).
+    None,
+    /// Nothing, though a GET would have brought so many bytes (HEAD); `None` when nobody knows yet.
+    Withheld(Option<u64>),
+    /// So many bytes.
+    Sized(u64),
+    /// Bytes until the end; nobody knows yet how many.
+    Unsized,
+}
+
+/// Fields that are the same for every answer from one stored object.
+#[derive(Clone, Copy)]
+pub struct Stored<'a> {
+    /// As lines of an HTTP/1 head, each ended by CRLF; without Content-Length.
+    pub wire: &'a Bytes,
+    /// The same as fields, made when a protocol wants them so.
+    pub fields: &'a (dyn Fn() -> HeaderMap + Sync),
+}
+
+/// An answer's head.
+pub struct AnswerHead<'a> {
+    /// Its status.
+    pub status: StatusCode,
+    /// What a stored object brings.
+    pub stored: Option<Stored<'a>>,
+    /// What this answer adds, in order.
+    pub own: Vec<(HeaderName, HeaderValue)>,
+    /// What follows.
+    pub body: Body,
+}
+
+/// The client's side of one request.
+pub trait Downstream: Send {
+    /// Sends the head together with what lies in `pieces` (empty afterwards).
+    fn start(
+        &mut self,
+        head: AnswerHead<'_>,
+        pieces: &mut VecDeque<Bytes>,
+    ) -> impl Future<Output = Result<(), ClientGone>> + Send;
+
+    /// Sends more of the body: all of `pieces` (empty afterwards).
+    fn send(&mut self, pieces: &mut VecDeque<Bytes>) -> impl Future<Output = Result<(), ClientGone>> + Send;
+
+    /// Ends the body. An answer that is dropped without it reaches the client as broken off.
+    fn finish(&mut self) -> impl Future<Output = Result<(), ClientGone>> + Send;
+}

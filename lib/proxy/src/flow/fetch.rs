@@ -1,0 +1,243 @@
+//! The detached task that asks upstream on behalf of the cache.
+//!
+//! It belongs to the cache, not to the request that started it: it runs to its end whoever leaves, and everybody who
+//! asks meanwhile reads what it brings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache::policy::{
+    self, Entry, Exchange, StaleDefaults, Target, Verdict, add_missing_date, conditional, merge_304, storable_fields,
+};
+use cache::{Failure, Filler, Head, Key, Lead, Object};
+use http::header;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use model::Moment;
+use tokio::sync::oneshot;
+
+use super::relay::RelayAnswer;
+use crate::headers::ErrorType;
+use crate::node::Core;
+use crate::upstream::exchange::Outgoing;
+use crate::upstream::{Asked, Source, Unanswered};
+use crate::world::{ServiceWorld, World};
+
+/// How long an uncacheable answer is remembered, so that later requests for it do not queue behind each other.
+const HIT_FOR_MISS: Duration = Duration::from_secs(10);
+
+/// What is to be fetched, and what is known already.
+pub struct Errand {
+    /// The world the request was routed by.
+    pub world: Arc<World>,
+    /// The service it is for.
+    pub service: Arc<ServiceWorld>,
+    /// What is asked for.
+    pub target: Target,
+    /// Its key in the cache.
+    pub key: Key,
+    /// The fields of the request that caused it; some of them bear on whether the answer may be stored.
+    pub request_fields: HeaderMap,
+    /// The request to send, but for conditions.
+    pub outgoing: Outgoing,
+    /// What is stored and no longer fresh, if anything: upstream may confirm it.
+    pub stale: Option<Object>,
+}
+
+/// What the one who started the fetch gets at header time; everybody else learns it from the flight.
+pub enum Fetched {
+    /// An object, perhaps still growing.
+    Object {
+        /// The object.
+        object: Object,
+        /// Whom it came from.
+        upstream: Arc<str>,
+        /// Whether upstream confirmed what was stored.
+        revalidated: bool,
+    },
+    /// An answer that is not for caching: its body is to be relayed.
+    Relay(RelayAnswer),
+    /// Nothing usable.
+    Failed {
+        /// What went wrong.
+        failure: Failure,
+        /// Who failed last, if anybody was asked.
+        upstream: Option<Arc<str>>,
+    },
+}
+
+/// Starts the fetch on this core. The receiver may be dropped: the fetch goes on for the cache.
+pub fn start(core: &Arc<Core>, errand: Errand, lead: Lead) -> oneshot::Receiver<Fetched> {
+    let (tell, told) = oneshot::channel();
+    let core = core.clone();
+    tokio::spawn(async move { run(core, errand, lead, tell).await });
+    told
+}
+
+/// What a request is told whose fetch ended without a word.
+#[must_use]
+pub fn vanished() -> Failure {
+    Failure::new(StatusCode::BAD_GATEWAY, ErrorType::ProxyInternalError.token(), "the fetch ended without an answer")
+}
+
+async fn run(core: Arc<Core>, errand: Errand, lead: Lead, tell: oneshot::Sender<Fetched>) {
+    let mut asked = ask(&core, &errand, conditions(&errand)).await;
+    if let (Ok((answered, times)), Some(stale)) = (&asked, &errand.stale)
+        && answered.answer.status == StatusCode::NOT_MODIFIED
+    {
+        if let Some(head) = renewed(&errand, stale, answered, *times) {
+            let object = lead.refreshed(stale.head(), head);
+            let upstream = answered.upstream.clone();
+            let _ = tell.send(Fetched::Object { object, upstream, revalidated: true });
+            if let Ok((answered, _)) = asked {
+                answered.release(&core.connections).await;
+            }
+            return;
+        }
+        // It may be kept no longer, or the 304 speaks of something else: fetch it whole.
+        asked = ask(&core, &errand, Vec::new()).await;
+    }
+    let failed = match asked {
+        Ok((answered, _)) if errand.stale.is_some() && answered.answer.status.is_server_error() => {
+            // What is stored may stand in; the rest of this answer is not worth reading.
+            Fetched::Failed { failure: refused(&answered), upstream: Some(answered.upstream.clone()) }
+        }
+        Ok((answered, times)) => return store_or_relay(&core, &errand, lead, tell, answered, times).await,
+        Err(unanswered) => Fetched::Failed { failure: unanswered.failure(), upstream: unanswered.upstream },
+    };
+    if let Fetched::Failed { failure, .. } = &failed {
+        lead.failed(failure.clone());
+    }
+    let _ = tell.send(failed);
+}
+
+/// When the request went out and when the answer's head came in (RFC 9111 §4.2.3).
+#[derive(Clone, Copy)]
+struct Times {
+    request_time: Moment,
+    response_time: Moment,
+}
+
+/// Sends the errand's request with `conditions` and waits for the answer's head.
+async fn ask(
+    core: &Arc<Core>,
+    errand: &Errand,
+    conditions: Vec<(HeaderName, HeaderValue)>,
+) -> Result<(Asked, Times), Unanswered> {
+    let mut outgoing = errand.outgoing.clone();
+    outgoing.fields.extend(conditions);
+    let request_time = Moment(daemon::clock::now_millis());
+    let candidates = errand.service.candidates.for_key(&errand.key);
+    let asked = core.node.upstreams.ask(&core.connections, candidates, &outgoing, request_time).await?;
+    Ok((asked, Times { request_time, response_time: Moment(daemon::clock::now_millis()) }))
+}
+
+fn conditions(errand: &Errand) -> Vec<(HeaderName, HeaderValue)> {
+    errand.stale.as_ref().map_or_else(Vec::new, |stale| conditional::revalidation_fields(&stale.head().fields))
+}
+
+/// The head that a 304 gives to what is stored, if it speaks of that and it may be kept on.
+fn renewed(errand: &Errand, stale: &Object, asked: &Asked, times: Times) -> Option<Head> {
+    let old = stale.head();
+    if !conditional::confirms(&asked.answer.fields, &old.fields) {
+        return None;
+    }
+    let merged = merge_304(&old.fields, &asked.answer.fields);
+    let verdict = judge(errand, asked, old.status, &merged, times);
+    let Verdict::Store { freshness, .. } = &verdict else { return None };
+    let mut fields = storable_fields(&merged);
+    verdict.rewrite(&mut fields);
+    add_missing_date(&mut fields, times.response_time);
+    Some(Head::new(errand.key.clone(), old.status, fields, old.length, *freshness))
+}
+
+/// A whole answer: for the cache if it may be stored, otherwise for the one who asked.
+async fn store_or_relay(
+    core: &Arc<Core>,
+    errand: &Errand,
+    lead: Lead,
+    tell: oneshot::Sender<Fetched>,
+    asked: Asked,
+    times: Times,
+) {
+    let verdict = judge(errand, &asked, asked.answer.status, &asked.answer.fields, times);
+    match &verdict {
+        Verdict::Store { freshness, .. } => {
+            let mut fields = storable_fields(&asked.answer.fields);
+            verdict.rewrite(&mut fields);
+            add_missing_date(&mut fields, times.response_time);
+            let length = content_length(&asked.answer.fields);
+            let head = Head::new(errand.key.clone(), asked.answer.status, fields, length, *freshness);
+            let filler = lead.start(head);
+            let object = filler.object();
+            let _ =
+                tell.send(Fetched::Object { object, upstream: asked.upstream.clone(), revalidated: false });
+            fill(core, asked, filler).await;
+        }
+        Verdict::Pass(reason) => {
+            if asked.answer.status.is_server_error() {
+                lead.failed(refused(&asked));
+            } else {
+                lead.uncacheable(if reason.lies_in_the_response() { HIT_FOR_MISS } else { Duration::ZERO });
+            }
+            let _ = tell.send(Fetched::Relay(RelayAnswer { asked }));
+        }
+    }
+}
+
+fn refused(asked: &Asked) -> Failure {
+    let status = asked.answer.status;
+    Failure::new(status, ErrorType::HttpProtocolError.token(), format!("{} answered {status}", asked.upstream))
+}
+
+/// Reads the body into the cache.
+async fn fill(core: &Arc<Core>, mut asked: Asked, mut filler: Filler) {
+    loop {
+        match asked.answer.body().await {
+            Ok(Some(bytes)) => {
+                if filler.append(bytes).await.is_err() {
+                    // The object outgrew what may be held for it; its readers have been told.
+                    return;
+                }
+            }
+            Ok(None) => {
+                filler.finish();
+                asked.release(&core.connections).await;
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(upstream = %asked.upstream, fault = error.fault.token(), detail = %error.detail,
+                    "an answer broke off; what came of it is not kept");
+                filler.abort(Failure::new(StatusCode::BAD_GATEWAY, error.fault.token(), error.detail));
+                return;
+            }
+        }
+    }
+}
+
+fn judge(errand: &Errand, asked: &Asked, status: StatusCode, fields: &HeaderMap, times: Times) -> Verdict {
+    let service = &errand.service.service;
+    let entry = match (asked.source, &service.ttl) {
+        (Source::Origin, Some(rules)) => Some(Entry { rules, path: errand.target.path(), hint: None }),
+        _ => None,
+    };
+    policy::judge(&Exchange {
+        method: &Method::GET,
+        request: &errand.request_fields,
+        status,
+        response: fields,
+        request_time: times.request_time,
+        response_time: times.response_time,
+        entry,
+        service: StaleDefaults {
+            stale_while_revalidate: service.stale_while_revalidate.0,
+            stale_if_error: service.stale_if_error.0,
+        },
+    })
+}
+
+pub(super) fn content_length(fields: &HeaderMap) -> Option<u64> {
+    if fields.contains_key(header::TRANSFER_ENCODING) {
+        return None;
+    }
+    fields.get(header::CONTENT_LENGTH).map(HeaderValue::as_bytes).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok())
+}

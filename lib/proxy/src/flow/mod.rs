@@ -1,0 +1,220 @@
+//! The life of a request, the same on edge and parent, whatever protocol it came by.
+//!
+//! ```text
+//! route → guard → key → look up ─┬─ fresh ────────────────────────→ respond
+//!                                ├─ stale, may serve → respond + refresh behind
+//!                                ├─ being filled → join the fill ─→ respond as bytes arrive
+//!                                ├─ absent → start a fill, join it → respond as bytes arrive
+//!                                └─ not for caching → pass ───────→ relay
+//! ```
+//!
+//! The deciders ([`route`], [`plan`], [`outgoing`]) are pure; the doers ([`fetch`], [`deliver`], [`relay`]) call them.
+//! Nothing here knows Pingora: an answer leaves through a [`Downstream`].
+
+pub mod deliver;
+pub mod downstream;
+pub mod fetch;
+pub mod outgoing;
+pub mod own;
+pub mod plan;
+pub mod relay;
+pub mod request;
+pub mod route;
+pub mod status;
+pub mod trail;
+
+use std::sync::Arc;
+
+use cache::{Claim, Failure, Key, LookUp, Object, Outcome};
+use cache::policy::Target;
+use cache::policy::verdict::request_forbids;
+use http::{Method, StatusCode};
+
+pub use downstream::{AnswerHead, Body, ClientGone, Downstream};
+pub use request::Request;
+pub use trail::Trail;
+
+use crate::headers::{ErrorType, RequestId, Trace};
+use crate::metrics::CacheResult;
+use crate::node::Core;
+use crate::world::{ServiceWorld, World};
+use deliver::Delivered;
+use fetch::{Errand, Fetched};
+use outgoing::Purpose;
+use plan::Plan;
+use route::Routed;
+pub(crate) use status::Forwarded;
+
+/// How often a request starts over because what it found vanished before its first byte (evicted, reclaimed, a bad
+/// checksum); then it fails.
+const ATTEMPTS_MAX: usize = 3;
+
+/// Serves one request from its head to the last byte of its answer.
+pub async fn serve<D: Downstream>(core: &Arc<Core>, request: &Request<'_>, downstream: &mut D) -> Trail {
+    let world = core.node.world.load_full();
+    let mut trail = trail(world.clone(), request);
+    let routed = route::route(&world, request);
+    let mut reply = Reply { core, request, downstream, trail: &mut trail };
+    let ended = match routed {
+        Ok(Routed { service, target }) => {
+            reply.trail.service = Some(service.clone());
+            reply.trail.target = Some(target.clone());
+            let key = Key::new(&service.name, target.as_str());
+            Visit { reply, service, target, key }.serve().await
+        }
+        Err((refusal, service)) => {
+            reply.trail.service = service;
+            reply.refuse(&refusal).await
+        }
+    };
+    trail.cut = ended.is_err();
+    trail
+}
+
+fn trail(world: Arc<World>, request: &Request<'_>) -> Trail {
+    let random = &mut rand::rng();
+    Trail::new(world, RequestId::random(random), Trace::of_request(request.fields, random, false))
+}
+
+/// One request at work: what it is, where it answers, what it leaves behind.
+pub(crate) struct Reply<'a, 'r, D> {
+    core: &'a Arc<Core>,
+    request: &'a Request<'r>,
+    downstream: &'a mut D,
+    trail: &'a mut Trail,
+}
+
+/// A request that found its service.
+pub(crate) struct Visit<'a, 'r, D> {
+    reply: Reply<'a, 'r, D>,
+    service: Arc<ServiceWorld>,
+    target: Target,
+    key: Key,
+}
+
+impl<D: Downstream> Visit<'_, '_, D> {
+    async fn serve(&mut self) -> Result<(), ClientGone> {
+        if *self.reply.request.method == Method::OPTIONS {
+            return self.relay(Forwarded::Method).await;
+        }
+        for _ in 0..ATTEMPTS_MAX {
+            let cache = self.reply.core.node.cache.clone();
+            let found = match cache.peek(&self.key) {
+                Some(object) => LookUp::Hit(object),
+                None => cache.look_up(&self.key).await,
+            };
+            let delivered = match found {
+                LookUp::Hit(object) if object.is_growing() => self.joined(object).await?,
+                LookUp::Hit(object) => self.hit(object).await?,
+                LookUp::Partial(_) | LookUp::Absent => self.miss(None).await?,
+                LookUp::Uncacheable => return self.relay(Forwarded::Bypass).await,
+            };
+            match delivered {
+                Delivered::Done => return Ok(()),
+                Delivered::Lost => self.reply.core.node.cache.evict(&self.key),
+            }
+        }
+        let why = "what was found in the cache vanished before it could be served";
+        self.reply.fail(&Failure::new(StatusCode::BAD_GATEWAY, ErrorType::ProxyInternalError.token(), why)).await
+    }
+
+    /// The object is there and whole: is it fresh enough?
+    async fn hit(&mut self, object: Object) -> Result<Delivered, ClientGone> {
+        match plan::plan(&object.head().freshness, self.reply.request.now) {
+            Plan::Serve => {
+                self.reply.trail.cache = CacheResult::Hit;
+                self.deliver(&object, Forwarded::No).await
+            }
+            Plan::ServeAndRefresh => {
+                self.reply.trail.cache = CacheResult::Stale;
+                if let Claim::Lead(lead) = self.reply.core.node.cache.claim(&self.key, Some(object.head())) {
+                    // Nobody waits for the outcome: it is there for the next request.
+                    drop(fetch::start(self.reply.core, self.errand(Some(object.clone())), lead));
+                }
+                self.deliver(&object, Forwarded::No).await
+            }
+            Plan::Revalidate => self.miss(Some(object)).await,
+        }
+    }
+
+    /// A fill is under way and its answer's head is known.
+    async fn joined(&mut self, object: Object) -> Result<Delivered, ClientGone> {
+        self.reply.trail.cache = CacheResult::Collapsed;
+        self.deliver(&object, Forwarded::Miss { revalidated: false, collapsed: true }).await
+    }
+
+    /// Upstream has to be asked: by this request, or by another that already does.
+    async fn miss(&mut self, stale: Option<Object>) -> Result<Delivered, ClientGone> {
+        if request_forbids(self.reply.request.method, self.reply.request.fields).is_some() {
+            // What it brings may not be stored, so nobody may wait for it.
+            self.relay(Forwarded::Request).await?;
+            return Ok(Delivered::Done);
+        }
+        let (outcome, collapsed) = match self.reply.core.node.cache.claim(&self.key, stale.as_ref().map(Object::head)) {
+            Claim::Lead(lead) => {
+                let fetched = fetch::start(self.reply.core, self.errand(stale.clone()), lead).await;
+                match fetched {
+                    Ok(Fetched::Relay(answer)) => {
+                        self.reply.trail.cache = CacheResult::Pass;
+                        self.relay_answer(answer, Forwarded::Miss { revalidated: false, collapsed: false }).await?;
+                        return Ok(Delivered::Done);
+                    }
+                    Ok(Fetched::Object { object, upstream, revalidated }) => {
+                        self.reply.trail.upstream = Some(upstream);
+                        self.reply.trail.cache =
+                            if revalidated { CacheResult::Revalidated } else { CacheResult::Miss };
+                        let forwarded = Forwarded::Miss { revalidated, collapsed: false };
+                        return self.deliver(&object, forwarded).await;
+                    }
+                    Ok(Fetched::Failed { failure, upstream }) => {
+                        self.reply.trail.upstream = upstream;
+                        (Outcome::Failed(failure), false)
+                    }
+                    Err(_) => (Outcome::Failed(fetch::vanished()), false),
+                }
+            }
+            Claim::Join(flight) => (flight.outcome().await, true),
+        };
+        match outcome {
+            Outcome::Object(object) => {
+                self.reply.trail.cache = CacheResult::Collapsed;
+                let revalidated = stale.is_some_and(|old| old.head().version == object.head().version);
+                self.deliver(&object, Forwarded::Miss { revalidated, collapsed }).await
+            }
+            Outcome::Uncacheable => {
+                self.relay(Forwarded::Bypass).await?;
+                Ok(Delivered::Done)
+            }
+            Outcome::Failed(failure) => match stale {
+                Some(old) if plan::may_stand_in(&old.head().freshness, self.reply.request.now) => {
+                    self.reply.trail.cache = CacheResult::Stale;
+                    self.deliver(&old, Forwarded::StandIn).await
+                }
+                _ => {
+                    self.reply.fail(&failure).await?;
+                    Ok(Delivered::Done)
+                }
+            },
+        }
+    }
+
+    fn errand(&self, stale: Option<Object>) -> Errand {
+        let outgoing = outgoing::outgoing(
+            &self.reply.trail.world,
+            &self.service,
+            self.reply.request,
+            self.target.as_str(),
+            &self.reply.trail.trace,
+            Purpose::Fill,
+        );
+        Errand {
+            world: self.reply.trail.world.clone(),
+            service: self.service.clone(),
+            target: self.target.clone(),
+            key: self.key.clone(),
+            request_fields: self.reply.request.fields.clone(),
+            outgoing,
+            stale,
+        }
+    }
+}

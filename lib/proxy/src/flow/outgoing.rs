@@ -1,0 +1,75 @@
+//! The head of a request as it goes upstream. Pure.
+
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue, Method};
+
+use super::request::Request;
+use crate::headers::{Trace, hop_by_hop};
+use crate::upstream::exchange::Outgoing;
+use crate::world::{ServiceWorld, World};
+
+/// Fields that ask for less than the whole object; a fill is for everybody and asks for all of it.
+const PARTIAL_FIELDS: [HeaderName; 6] = [
+    header::RANGE,
+    header::IF_RANGE,
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_UNMODIFIED_SINCE,
+];
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Whom a request upstream is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// For the cache: the whole object, as anybody would get it.
+    Fill,
+    /// For one client: what it asked for, as it asked.
+    Relay,
+}
+
+/// The request to send upstream for `request`; `Host` is still the client's.
+#[must_use]
+pub fn outgoing(
+    world: &World,
+    service: &ServiceWorld,
+    request: &Request<'_>,
+    target: &str,
+    trace: &Trace,
+    purpose: Purpose,
+) -> Outgoing {
+    let mut fields = request.fields.clone();
+    hop_by_hop::strip(&mut fields);
+    fields.remove(header::EXPECT);
+    fields.remove(header::CONTENT_LENGTH);
+    if let Some(host) = request.authority.and_then(|authority| HeaderValue::from_str(authority).ok()) {
+        fields.insert(header::HOST, host);
+    }
+    let method = match purpose {
+        Purpose::Fill => {
+            for name in PARTIAL_FIELDS {
+                fields.remove(name);
+            }
+            fields.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            Method::GET
+        }
+        Purpose::Relay => request.method.clone(),
+    };
+    service.rules.request.apply(&mut fields);
+    world.via.append(&mut fields, request.version);
+    world.cdn_loop.append(&mut fields);
+    append_forwarded_for(&mut fields, request);
+    trace.apply(&mut fields);
+    Outgoing { method, target: target.to_owned(), fields }
+}
+
+fn append_forwarded_for(fields: &mut HeaderMap, request: &Request<'_>) {
+    let client = request.client.ip().to_canonical();
+    let earlier: Vec<&str> =
+        fields.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
+    let chain = if earlier.is_empty() { client.to_string() } else { format!("{}, {client}", earlier.join(", ")) };
+    if let Ok(value) = HeaderValue::from_str(&chain) {
+        fields.insert(X_FORWARDED_FOR, value);
+    }
+}

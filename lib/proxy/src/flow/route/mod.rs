@@ -1,0 +1,154 @@
+//! Route and guard: which service a request is for, and whether it may be answered at all. Pure.
+//!
+//! Never an open proxy: a request is answered for hosts of the snapshot or not at all.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use cache::policy::{Target, TargetError};
+use http::{HeaderValue, Method, StatusCode, Version};
+use model::Tier;
+use model::service::PlainHttp;
+
+use super::request::Request;
+use crate::headers::{ErrorType, cdn_loop};
+use crate::world::{ServiceWorld, World};
+
+/// The methods a service answers; the value of `Allow`.
+pub const ALLOWED_METHODS: &str = "GET, HEAD, OPTIONS";
+
+/// A request that found its service.
+pub struct Routed {
+    /// The service.
+    pub service: Arc<ServiceWorld>,
+    /// What it asks for, normalised.
+    pub target: Target,
+}
+
+/// Why a request is not answered by content.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No service answers to the host (RFC 9110 §15.5.20).
+    Misdirected,
+    /// It is malformed; the text says how.
+    Malformed(&'static str),
+    /// The target is not one that may be asked for; the text says why.
+    BadTarget(TargetError),
+    /// The method is not answered.
+    Method,
+    /// The service wants TLS.
+    PlainHttp,
+    /// The service wants TLS, and says where.
+    ToHttps(String),
+    /// The request has been here before (RFC 8586).
+    Loop,
+    /// `OPTIONS *`: answered by this node itself.
+    Options,
+}
+
+impl Refusal {
+    /// The status it is answered with.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Refusal::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
+            Refusal::BadTarget(error) => error.status(),
+            Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::PlainHttp => StatusCode::FORBIDDEN,
+            Refusal::ToHttps(_) => StatusCode::PERMANENT_REDIRECT,
+            Refusal::Loop => StatusCode::LOOP_DETECTED,
+            Refusal::Options => StatusCode::NO_CONTENT,
+        }
+    }
+
+    /// What the client is told.
+    #[must_use]
+    pub fn message(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Refusal::Misdirected => "this host is not served here\n",
+            Refusal::Malformed(how) => how,
+            Refusal::BadTarget(error) => return format!("{error}\n").into(),
+            Refusal::Method => "this method is not allowed; allowed are GET, HEAD and OPTIONS\n",
+            Refusal::PlainHttp => "this host is served over https only\n",
+            Refusal::ToHttps(_) => "moved to https\n",
+            Refusal::Loop => "this request came through here before\n",
+            Refusal::Options => "",
+        })
+    }
+
+    /// The field that goes with the status, if one does.
+    #[must_use]
+    pub fn field(&self) -> Option<(http::HeaderName, HeaderValue)> {
+        match self {
+            Refusal::Method | Refusal::Options => {
+                Some((http::header::ALLOW, HeaderValue::from_static(ALLOWED_METHODS)))
+            }
+            Refusal::ToHttps(location) => {
+                HeaderValue::from_str(location).ok().map(|value| (http::header::LOCATION, value))
+            }
+            _ => None,
+        }
+    }
+
+    /// What RFC 9209 calls it, where it does.
+    #[must_use]
+    pub fn error(&self) -> Option<ErrorType> {
+        match self {
+            Refusal::Loop => Some(ErrorType::ProxyLoopDetected),
+            Refusal::Malformed(_) | Refusal::BadTarget(_) => Some(ErrorType::HttpRequestError),
+            _ => None,
+        }
+    }
+}
+
+/// Finds the service and the target, or says why not. The service comes along with a refusal once it is known.
+///
+/// # Errors
+///
+/// The reason the request is not answered by content.
+pub fn route(world: &World, request: &Request<'_>) -> Result<Routed, (Refusal, Option<Arc<ServiceWorld>>)> {
+    if request.method == Method::CONNECT {
+        return Err((Refusal::Method, None));
+    }
+    if request.version < Version::HTTP_10 {
+        return Err((Refusal::Malformed("this version of HTTP is not spoken here\n"), None));
+    }
+    let Some(host) = request.host() else {
+        return Err((Refusal::Malformed("the request names no host\n"), None));
+    };
+    let Some(service) = world.service_for_host(&host) else {
+        return Err((Refusal::Misdirected, None));
+    };
+    match guard(world, service, request) {
+        Ok(target) => Ok(Routed { service: service.clone(), target }),
+        Err(refusal) => Err((refusal, Some(service.clone()))),
+    }
+}
+
+fn guard(world: &World, service: &ServiceWorld, request: &Request<'_>) -> Result<Target, Refusal> {
+    world.cdn_loop.judge(request.fields).map_err(|refusal| match refusal {
+        cdn_loop::Refusal::Malformed => Refusal::Malformed("CDN-Loop is not a list of CDNs\n"),
+        cdn_loop::Refusal::NodeAgain | cdn_loop::Refusal::CdnTooOften { .. } => Refusal::Loop,
+    })?;
+    if !matches!(*request.method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        return Err(Refusal::Method);
+    }
+    if request.target == "*" {
+        return Err(Refusal::Options);
+    }
+    if request.tls.is_none() && world.identity.tier == Tier::Edge {
+        match service.service.plain_http {
+            PlainHttp::Serve => {}
+            PlainHttp::Refuse => return Err(Refusal::PlainHttp),
+            PlainHttp::Redirect => {
+                let host = request.host().unwrap_or_default();
+                return Err(Refusal::ToHttps(format!("https://{host}{}", request.target)));
+            }
+        }
+    }
+    Target::parse(request.target, &service.service.query).map_err(Refusal::BadTarget)
+}
+
+#[cfg(test)]
+mod tests;

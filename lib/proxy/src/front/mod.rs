@@ -1,0 +1,77 @@
+//! The front door: where clients come in, and how they are seen out.
+//!
+//! ```text
+//!   core-0: socket ─ accept ─┐ TLS ─ ClientIo ─ Pingora ─ application        one thread, one runtime each;
+//!   core-1: socket ─ accept ─┤ TLS ─ ClientIo ─ Pingora ─ application        nothing is shared but counters,
+//!   core-N: socket ─ accept ─┘ TLS ─ ClientIo ─ Pingora ─ application        certificates and the drain
+//! ```
+//!
+//! Invariants:
+//! - Sockets are bound and certificates read before a thread starts: what cannot be is one clear line and no process.
+//! - Pingora's HTTP/1 parser sees only heads that [`head`] found sound, one at a time.
+//! - Every wait for a client has a bound: handshake, head, next request, each byte of progress of an answer.
+//! - A drain ([`Running::drain`]) loses no request that was accepted.
+//!
+//! What the application does for it, per HTTP/1 request: once the answer is complete, call
+//! [`ClientIo::request_done`] before handing the session back; when the shutdown watch is true, answer with
+//! `Connection: close`. Pipelining needs nothing: [`ClientIo`] hands out one request at a time, so Pingora's own
+//! pipelining stays off. After a request in a transfer coding the connection takes no other.
+
+mod accept;
+mod config;
+mod connection;
+mod cores;
+mod door;
+mod drain;
+mod error;
+pub mod h2;
+pub mod head;
+mod io;
+mod listen;
+mod metrics;
+mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use config::{CertificateFiles, FrontConfig, HIGHEST_MAX_HEADER_BYTES, MOST_THREADS, TlsConfig};
+pub use connection::{ConnectionInfo, Protocol, TlsInfo};
+pub use cores::CoreIndex;
+pub use door::FrontDoor;
+pub use drain::{Drained, Running};
+pub use error::FrontError;
+pub use io::{ClientIo, client_io, connection_info};
+pub use tls::{CertificateError, CertificateProblem, check_certificates};
+
+use connection::{Clock, Slots};
+use metrics::Metrics;
+use tls::Tls;
+
+/// What all cores share.
+pub(crate) struct Shared {
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Metrics,
+    pub(crate) clock: Clock,
+    pub(crate) slots: Arc<Slots>,
+    pub(crate) tls: Option<Tls>,
+}
+
+/// The bounds of every connection, as in [`FrontConfig`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) header_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) send_timeout: Duration,
+    pub(crate) max_header_bytes: usize,
+}
+
+impl Limits {
+    fn of(config: &FrontConfig) -> Limits {
+        Limits {
+            header_timeout: config.header_timeout,
+            idle_timeout: config.idle_timeout,
+            send_timeout: config.send_timeout,
+            max_header_bytes: config.max_header_bytes,
+        }
+    }
+}

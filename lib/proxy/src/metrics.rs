@@ -1,0 +1,169 @@
+//! What the life of a request counts. Front door, cache, upstreams and log have their own.
+
+use model::Tier;
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
+
+/// How the cache took part in an answer; the `result` label and the log's `cache` field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheResult {
+    /// Served from RAM or disk, fresh.
+    Hit,
+    /// Served stale: refreshed behind, or because upstream failed.
+    Stale,
+    /// Asked upstream, which confirmed what was stored.
+    Revalidated,
+    /// Fetched, and this request started the fetch.
+    Miss,
+    /// Fetched, and this request joined a fetch under way.
+    Collapsed,
+    /// Relayed: not for caching.
+    Pass,
+    /// Upstream gave no usable answer and nothing stored could stand in.
+    Error,
+    /// Answered by this node itself: a redirect or a refusal.
+    Local,
+}
+
+impl CacheResult {
+    /// Every result there is, in the order of the counters.
+    pub const ALL: [CacheResult; 8] = [
+        CacheResult::Hit,
+        CacheResult::Stale,
+        CacheResult::Revalidated,
+        CacheResult::Miss,
+        CacheResult::Collapsed,
+        CacheResult::Pass,
+        CacheResult::Error,
+        CacheResult::Local,
+    ];
+
+    /// The word for it in labels and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CacheResult::Hit => "hit",
+            CacheResult::Stale => "stale",
+            CacheResult::Revalidated => "revalidated",
+            CacheResult::Miss => "miss",
+            CacheResult::Collapsed => "collapsed",
+            CacheResult::Pass => "pass",
+            CacheResult::Error => "error",
+            CacheResult::Local => "local",
+        }
+    }
+}
+
+/// The families; one value per daemon.
+#[derive(Clone)]
+pub struct Metrics {
+    requests: IntCounterVec,
+    results: IntCounterVec,
+    bytes: IntCounterVec,
+    cut: IntCounterVec,
+    first_byte: HistogramVec,
+    /// Requests for hosts no service answers to.
+    pub misdirected: IntCounter,
+    /// Snapshots refused because they would not compile for this node.
+    pub worlds_refused: IntCounter,
+}
+
+/// The counters of one service on this node, resolved once so that a request touches atomics only.
+#[derive(Clone)]
+pub struct ServiceMetrics {
+    by_class: [IntCounter; 5],
+    by_result: [IntCounter; 8],
+    /// Body bytes sent to clients.
+    pub bytes: IntCounter,
+    /// Answers that ended before their body did.
+    pub cut: IntCounter,
+    /// Seconds from the request's head to the answer's, for what was not a hit.
+    pub first_byte: Histogram,
+}
+
+impl Metrics {
+    /// Registers the families.
+    ///
+    /// # Errors
+    ///
+    /// When one of the names is taken in `registry`.
+    pub fn register(registry: &Registry) -> prometheus::Result<Metrics> {
+        let metrics = Metrics {
+            requests: IntCounterVec::new(
+                Opts::new(
+                    "millrace_requests_total",
+                    "Requests answered, by service, tier and class of status. A rising share of 5xx wants a look at upstreams.",
+                ),
+                &["service", "tier", "class"],
+            )?,
+            results: IntCounterVec::new(
+                Opts::new(
+                    "millrace_cache_results_total",
+                    "How the cache took part in each answer. hit + stale + revalidated + collapsed over all but local is the offload; `error` should stay at zero.",
+                ),
+                &["service", "tier", "result"],
+            )?,
+            bytes: IntCounterVec::new(
+                Opts::new("millrace_response_body_bytes_total", "Body bytes sent to clients."),
+                &["service", "tier"],
+            )?,
+            cut: IntCounterVec::new(
+                Opts::new(
+                    "millrace_responses_cut_total",
+                    "Answers that ended before their body did, because the client left or upstream broke off. Players that switch renditions cause some.",
+                ),
+                &["service", "tier"],
+            )?,
+            first_byte: HistogramVec::new(
+                HistogramOpts::new(
+                    "millrace_first_byte_seconds",
+                    "Time from a request's head to its answer's, for all but hits.",
+                )
+                .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]),
+                &["service", "tier"],
+            )?,
+            misdirected: IntCounter::new(
+                "millrace_misdirected_requests_total",
+                "Requests for a host no service answers to (421). Steady growth means DNS points names here that the snapshot does not know.",
+            )?,
+            worlds_refused: IntCounter::new(
+                "millrace_snapshots_unusable_total",
+                "Snapshots that passed their check but do not place this node. Worry: the node serves by an old one.",
+            )?,
+        };
+        registry.register(Box::new(metrics.requests.clone()))?;
+        registry.register(Box::new(metrics.results.clone()))?;
+        registry.register(Box::new(metrics.bytes.clone()))?;
+        registry.register(Box::new(metrics.cut.clone()))?;
+        registry.register(Box::new(metrics.first_byte.clone()))?;
+        registry.register(Box::new(metrics.misdirected.clone()))?;
+        registry.register(Box::new(metrics.worlds_refused.clone()))?;
+        Ok(metrics)
+    }
+
+    /// The counters of `service` on a node of `tier`.
+    #[must_use]
+    pub fn of_service(&self, service: &str, tier: Tier) -> ServiceMetrics {
+        let tier = match tier {
+            Tier::Edge => "edge",
+            Tier::Parent => "parent",
+        };
+        ServiceMetrics {
+            by_class: ["1xx", "2xx", "3xx", "4xx", "5xx"]
+                .map(|class| self.requests.with_label_values(&[service, tier, class])),
+            by_result: CacheResult::ALL
+                .map(|result| self.results.with_label_values(&[service, tier, result.as_str()])),
+            bytes: self.bytes.with_label_values(&[service, tier]),
+            cut: self.cut.with_label_values(&[service, tier]),
+            first_byte: self.first_byte.with_label_values(&[service, tier]),
+        }
+    }
+}
+
+impl ServiceMetrics {
+    /// Counts one answer.
+    pub fn count(&self, status: http::StatusCode, result: CacheResult) {
+        let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
+        self.by_class[class].inc();
+        self.by_result[result as usize].inc();
+    }
+}

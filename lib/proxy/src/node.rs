@@ -1,0 +1,39 @@
+//! A node at work: what all its cores share, and what each core has to itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use cache::Cache;
+
+use crate::log::{AccessLog, CoreWriter};
+use crate::metrics::Metrics;
+use crate::upstream::Upstreams;
+use crate::upstream::exchange::Connections;
+use crate::world::World;
+
+/// What every core of the node shares.
+pub struct Node {
+    /// The snapshot, compiled; swapped whole.
+    pub world: Arc<ArcSwap<World>>,
+    /// The cache engine.
+    pub cache: Cache,
+    /// Health, names, limits and budget of upstreams.
+    pub upstreams: Upstreams,
+    /// What the life of a request counts.
+    pub metrics: Metrics,
+    /// Where requests are logged, if anywhere.
+    pub log: Option<AccessLog>,
+    /// `Strict-Transport-Security` sent over TLS: its max-age.
+    pub hsts: Option<Duration>,
+}
+
+/// What one core has to itself.
+pub struct Core {
+    /// What it shares with the others.
+    pub node: Arc<Node>,
+    /// Its connections to upstreams.
+    pub connections: Connections,
+    /// Its buffer of log lines.
+    pub log: Option<CoreWriter>,
+}

@@ -1,0 +1,66 @@
+//! Probes upstreams that are down, so that no client's request has to find out that one is back.
+//!
+//! A probe is `OPTIONS *` with one of the service's hosts: a node of this CDN answers it itself, and any answer of an
+//! origin shows that it is alive.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method, header};
+use model::Moment;
+
+use super::exchange::{Connections, Outgoing};
+use super::health::Standing;
+use super::Upstreams;
+use crate::world::World;
+
+/// Goes through the upstreams of `world` that are down and asks those whose pause is over.
+pub(super) async fn probe_due(
+    upstreams: &Upstreams,
+    connections: &Connections,
+    world: &World,
+    now: impl Fn() -> Moment,
+) {
+    for service in world.services() {
+        let Some(host) = service.service.hosts.first() else { continue };
+        for candidate in service.candidates.all() {
+            let (standing, _) = upstreams.health.standing(&candidate.name, now());
+            if standing != Standing::Due {
+                continue;
+            }
+            let Some(ticket) = upstreams.health.target(&candidate.name).ask(now()) else { continue };
+            match upstreams.ask_one(connections, candidate, &probe(host), now()).await {
+                Ok(asked) => {
+                    ticket.succeeded();
+                    drop(asked);
+                }
+                Err(_) => ticket.failed(now()),
+            }
+        }
+    }
+}
+
+/// Probes for ever, once every `interval`; one task per node.
+pub async fn run(
+    upstreams: &Upstreams,
+    connections: &Connections,
+    world: impl Fn() -> std::sync::Arc<World>,
+    now: impl Fn() -> Moment,
+    interval: Duration,
+) {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        probe_due(upstreams, connections, &world(), &now).await;
+    }
+}
+
+fn probe(host: &str) -> Outgoing {
+    // A wildcard names no host; what stands in its place is as good for a question about nothing in particular.
+    let host = host.replacen('*', "probe", 1);
+    let mut fields = HeaderMap::new();
+    if let Ok(host) = HeaderValue::from_str(&host) {
+        fields.insert(header::HOST, host);
+    }
+    Outgoing { method: Method::OPTIONS, target: "*".to_owned(), fields }
+}

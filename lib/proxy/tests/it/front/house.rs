@@ -1,0 +1,248 @@
+//! A front door with a small application behind it.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::v2::server::H2Options;
+use pingora_core::server::ShutdownWatch;
+use pingora_http::ResponseHeader;
+use prometheus::Registry;
+use proxy::front::{self, CertificateFiles, ConnectionInfo, FrontConfig, FrontDoor, Running, TlsConfig};
+use tempfile::TempDir;
+use testkit::certificates::Authority;
+use testkit::client::Client;
+use tokio::sync::watch;
+
+/// No test waits longer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A front door that is open, and what a test needs to come in.
+pub(crate) struct House {
+    pub(crate) running: Arc<Running>,
+    pub(crate) registry: Registry,
+    pub(crate) authority: Authority,
+    pub(crate) folder: TempDir,
+    /// `/hold` answers once this is true.
+    pub(crate) release: watch::Sender<bool>,
+    /// Requests that wait in `/hold`.
+    pub(crate) held: Arc<AtomicUsize>,
+}
+
+/// Two cores, both kinds of address, limits that no sound client meets.
+pub(crate) fn config() -> FrontConfig {
+    FrontConfig {
+        http: vec![([127, 0, 0, 1], 0).into()],
+        https: vec![([127, 0, 0, 1], 0).into()],
+        threads: 2,
+        max_connections: 5000,
+        header_timeout: PATIENCE,
+        idle_timeout: PATIENCE,
+        send_timeout: PATIENCE,
+        max_header_bytes: 32 * 1024,
+        drain_timeout: PATIENCE,
+        tls: None,
+    }
+}
+
+impl House {
+    /// Opens a front door whose one certificate is for `localhost`.
+    pub(crate) fn open(config: FrontConfig) -> House {
+        House::open_for(config, &[&["localhost"]])
+    }
+
+    /// Opens a front door with a certificate for each group of names.
+    pub(crate) fn open_for(config: FrontConfig, names: &[&[&str]]) -> House {
+        let authority = Authority::new();
+        let folder = TempDir::new().unwrap();
+        let certificates = names
+            .iter()
+            .enumerate()
+            .map(|(index, names)| {
+                let paths = authority.issue(names).write(folder.path(), &index.to_string());
+                CertificateFiles {
+                    certificate: paths.certificate,
+                    key: paths.key,
+                }
+            })
+            .collect();
+        let config = FrontConfig {
+            tls: Some(TlsConfig { certificates }),
+            ..config
+        };
+        let registry = Registry::new();
+        let (release, released) = watch::channel(false);
+        let held = Arc::new(AtomicUsize::new(0));
+        let door = FrontDoor::bind(&config, &registry).unwrap();
+        let running = {
+            let held = held.clone();
+            door.run(move |_| {
+                Arc::new(App {
+                    h2: front::h2::options(&config),
+                    server: front::h2::server_options(&config),
+                    released: released.clone(),
+                    held: held.clone(),
+                })
+            })
+            .unwrap()
+        };
+        House {
+            running: Arc::new(running),
+            registry,
+            authority,
+            folder,
+            release,
+            held,
+        }
+    }
+
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.running.http()[0]
+    }
+
+    pub(crate) fn https(&self) -> SocketAddr {
+        self.running.https()[0]
+    }
+
+    /// A client of the plain address.
+    pub(crate) fn plain(&self) -> Client {
+        Client::plain(self.http()).patience(PATIENCE)
+    }
+
+    /// A client that speaks http/1.1 over TLS.
+    pub(crate) fn tls(&self) -> Client {
+        Client::tls(self.https(), &self.authority)
+            .host("localhost")
+            .patience(PATIENCE)
+    }
+
+    /// A client that speaks h2 over TLS.
+    pub(crate) fn http2(&self) -> Client {
+        Client::http2(self.https(), &self.authority)
+            .host("localhost")
+            .patience(PATIENCE)
+    }
+
+    /// The value of a metric of the front door with this label value, or without labels when it is empty; 0 when it
+    /// was never counted.
+    pub(crate) fn count(&self, metric: &str, label: &str) -> u64 {
+        let name = format!("millrace_front_{metric}");
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == name);
+        let metrics = family.map(|family| family.get_metric()).unwrap_or_default();
+        let found = metrics.iter().find(|metric| {
+            metric.get_label().iter().any(|pair| pair.value() == label)
+                || (label.is_empty() && metric.get_label().is_empty())
+        });
+        found.map_or(0, |metric| {
+            (metric.get_counter().get_value() + metric.get_gauge().get_value()) as u64
+        })
+    }
+
+    pub(crate) fn refused(&self, reason: &str) -> u64 {
+        self.count("refused_total", reason)
+    }
+
+    /// Waits until every connection has ended.
+    pub(crate) fn wait_until_empty(&self) {
+        testkit::eventually(PATIENCE, || match self.running.open_connections() {
+            0 => Ok(()),
+            open => Err(format!("{open} connections are open")),
+        });
+    }
+}
+
+/// Answers `/hello`, `/info`, `/bytes/N`, `/hold` and POST of any path (the body comes back).
+struct App {
+    h2: H2Options,
+    server: HttpServerOptions,
+    released: watch::Receiver<bool>,
+    held: Arc<AtomicUsize>,
+}
+
+impl App {
+    async fn body(&self, session: &mut ServerSession) -> Bytes {
+        let path = session.req_header().uri.path().to_owned();
+        if session.req_header().method == http::Method::POST {
+            let mut body = Vec::new();
+            while let Ok(Some(bytes)) = session.read_request_body().await {
+                body.extend_from_slice(&bytes);
+            }
+            return body.into();
+        }
+        if let Some(length) = path.strip_prefix("/bytes/") {
+            return testkit::body(&path, length.parse().unwrap());
+        }
+        match path.as_str() {
+            "/info" => format!("{:?}", info(session)).into(),
+            "/hold" => {
+                self.held.fetch_add(1, Ordering::SeqCst);
+                let mut released = self.released.clone();
+                let _ = released.wait_for(|released| *released).await;
+                self.held.fetch_sub(1, Ordering::SeqCst);
+                "held".into()
+            }
+            _ => format!("hello {path}").into(),
+        }
+    }
+}
+
+fn info(session: &ServerSession) -> Arc<ConnectionInfo> {
+    front::connection_info(session).cloned().unwrap()
+}
+
+#[async_trait]
+impl HttpServerApp for App {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        mut session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        if !session.read_request().await.ok()? {
+            return None;
+        }
+        let body = self.body(&mut session).await;
+        if session.is_http2() {
+            let mut head = ResponseHeader::build(200, None).ok()?;
+            head.insert_header("content-length", body.len().to_string())
+                .ok()?;
+            session.write_response_header(Box::new(head)).await.ok()?;
+            session.write_response_body(body, true).await.ok()?;
+            session.finish().await.ok()?;
+            return None;
+        }
+        if *shutdown.borrow() {
+            session.set_keepalive(None);
+        }
+        let connection = if session.get_keepalive().is_some() {
+            "keep-alive"
+        } else {
+            "close"
+        };
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nConnection: {connection}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut pieces = VecDeque::from([Bytes::from(head), body]);
+        let io = front::client_io(&session)?;
+        io.send(&mut pieces).await.ok()?;
+        io.request_done();
+        let settings = HttpPersistentSettings::for_session(&session);
+        let stream = session.finish().await.ok()??;
+        Some(ReusedHttpStream::from_reusable_stream(stream, settings))
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        Some(self.h2.clone())
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        Some(&self.server)
+    }
+}

@@ -1,0 +1,167 @@
+//! The configuration files of a test's daemons.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+
+use model::Tier;
+
+use crate::certificates::CertificatePaths;
+
+/// What is set in the tables of a daemon's file, beyond addresses and paths.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    tables: BTreeMap<String, BTreeMap<String, String>>,
+    disk: Option<String>,
+}
+
+/// Where a node listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// Plain HTTP.
+    pub http: SocketAddr,
+    /// HTTPS; edges only.
+    pub https: Option<SocketAddr>,
+    /// The admin port.
+    pub admin: SocketAddr,
+}
+
+impl Settings {
+    /// Sets a text, such as a period or a size: `settings.text("listen", "header_timeout", "2s")`.
+    pub fn text(&mut self, table: &str, key: &str, value: &str) -> &mut Settings {
+        self.literal(table, key, format!("{value:?}"))
+    }
+
+    /// Sets a number.
+    pub fn number(&mut self, table: &str, key: &str, value: u64) -> &mut Settings {
+        self.literal(table, key, value)
+    }
+
+    /// Gives the cache a device of this size, a file beside the daemon's state.
+    pub fn disk(&mut self, size: &str) -> &mut Settings {
+        self.disk = Some(size.to_owned());
+        self
+    }
+
+    fn literal(&mut self, table: &str, key: &str, value: impl Display) -> &mut Settings {
+        self.tables
+            .entry(table.to_owned())
+            .or_default()
+            .insert(key.to_owned(), value.to_string());
+        self
+    }
+}
+
+/// What suits most stories: two cores whatever the machine, little RAM, deadlines short enough to be waited for.
+pub(super) fn usual(tier: Tier) -> Settings {
+    let mut settings = Settings::default();
+    settings
+        .number("listen", "threads", 2)
+        .text("listen", "drain_timeout", "30s");
+    settings
+        .text("cache", "ram", "64MiB")
+        .text("cache", "fills", "32MiB");
+    settings
+        .text("upstream", "mark_down_first", "200ms")
+        .text("upstream", "mark_down_longest", "1s");
+    settings.text("upstream", "probe_interval", "100ms");
+    // An edge waits longer than its parents do, or it gives up on them while they still try.
+    let patience = match tier {
+        Tier::Edge => "6s",
+        Tier::Parent => "2s",
+    };
+    settings.text("upstream", "first_byte_timeout", patience).text(
+        "upstream",
+        "between_bytes_timeout",
+        patience,
+    );
+    settings
+}
+
+/// The file of one node.
+pub(super) fn config(
+    settings: &Settings,
+    node: &str,
+    addresses: &Addresses,
+    shared_folder: &Path,
+    own_folder: &Path,
+    certificate: &CertificatePaths,
+) -> String {
+    let mut settings = settings.clone();
+    settings.literal("listen", "http", format!("[\"{}\"]", addresses.http));
+    if let Some(https) = addresses.https {
+        settings.literal("listen", "https", format!("[\"{https}\"]"));
+        let pair = format!(
+            "[{{ certificate = {:?}, key = {:?} }}]",
+            certificate.certificate, certificate.key
+        );
+        settings.literal("tls", "certificates", pair);
+    }
+    settings.literal("access_log", "path", format!("{:?}", access_log(own_folder)));
+    if let Some(size) = settings.disk.clone() {
+        settings.literal("cache.disk", "device", format!("{:?}", own_folder.join("device")));
+        settings.text("cache.disk", "size", &size);
+    }
+    let mut text = format!(
+        "node = {node:?}\nsnapshot = {:?}\nstate = {:?}\nadmin = \"{}\"\n",
+        snapshot_path(shared_folder),
+        own_folder.join("state"),
+        addresses.admin
+    );
+    for (table, keys) in &settings.tables {
+        let lines: String = keys
+            .iter()
+            .map(|(key, value)| format!("{key} = {value}\n"))
+            .collect();
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n[{table}]\n{lines}");
+    }
+    text
+}
+
+/// The snapshot that all nodes follow.
+pub(super) fn snapshot_path(shared_folder: &Path) -> std::path::PathBuf {
+    shared_folder.join("cdn.json")
+}
+
+/// The access log of a node.
+pub(super) fn access_log(own_folder: &Path) -> std::path::PathBuf {
+    own_folder.join("access.log")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_toml_with_every_table_once() {
+        let mut settings = usual(Tier::Edge);
+        settings.text("listen", "header_timeout", "1s").disk("256MiB");
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let addresses = Addresses {
+            http: address(1),
+            https: Some(address(2)),
+            admin: address(3),
+        };
+        let pair = CertificatePaths {
+            certificate: "/t/a.pem".into(),
+            key: "/t/a.key".into(),
+        };
+        let text = config(
+            &settings,
+            "edge-ams-1",
+            &addresses,
+            Path::new("/t"),
+            Path::new("/t/edge-ams-1"),
+            &pair,
+        );
+        let table: toml::Table = text.parse().unwrap();
+        assert_eq!(table["node"].as_str(), Some("edge-ams-1"));
+        assert_eq!(table["snapshot"].as_str(), Some("/t/cdn.json"));
+        assert_eq!(table["listen"]["http"][0].as_str(), Some("127.0.0.1:1"));
+        assert_eq!(table["listen"]["header_timeout"].as_str(), Some("1s"));
+        assert_eq!(table["tls"]["certificates"][0]["key"].as_str(), Some("/t/a.key"));
+        assert_eq!(table["cache"]["disk"]["size"].as_str(), Some("256MiB"));
+    }
+}

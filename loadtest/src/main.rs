@@ -1,0 +1,66 @@
+//! A whole CDN on one machine, load generators, and a comparison with peers.
+
+mod client;
+mod compare;
+mod content;
+mod histogram;
+mod measure;
+mod memory;
+mod origin;
+mod own;
+mod play;
+mod scrape;
+mod stop;
+mod table;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A whole CDN on one machine, load generators, and a comparison with peers
+#[derive(Debug, Parser)]
+#[command(name = "millrace-loadtest", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve demo content, count requests, and misbehave on request
+    Origin(origin::Options),
+    /// Compare the edge with nginx, Traffic Server and Varnish, side by side on this machine
+    Compare(compare::Options),
+    /// Watch many HLS titles through the edges and check every byte
+    Play(play::Options),
+    /// Start a whole CDN on this machine and show what it does
+    Up(up::Options),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("no runtime can be started: {error}")),
+    };
+    let outcome = runtime.block_on(async {
+        match arguments.command {
+            Command::Origin(options) => origin::run(options).await,
+            Command::Compare(options) => compare::run(options).await,
+            Command::Play(options) => play::run(options).await,
+            Command::Up(options) => up::run(options).await,
+        }
+    });
+    // What still runs in the background is abandoned: nothing of it outlives the process.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => fail(&reason),
+    }
+}
+
+fn fail(reason: &str) -> ExitCode {
+    eprintln!("millrace-loadtest: {reason}");
+    ExitCode::FAILURE
+}
