@@ -25,7 +25,8 @@ pub(crate) fn render(titles: &[&str], rows: &[Vec<String>]) -> String {
 
 fn line(cells: &[String], widths: &[usize]) -> String {
     let padded = cells.iter().zip(widths).map(|(cell, &width)| {
-        let is_number = cell.starts_with(|first: char| first.is_ascii_digit() || first == '-');
+        let is_number =
+            cell.contains(|letter: char| letter.is_ascii_digit()) && !cell.contains(char::is_alphabetic);
         if is_number {
             format!("{cell:>width$}")
         } else {

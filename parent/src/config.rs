@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_with_three_mistakes_gives_three_complaints_with_their_lines() {
+    fn every_mistake_in_a_file_is_told_at_once_with_its_line() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("parent.toml");
         std::fs::write(&file, "nod = \"parent\"\n[listen]\nhttp = [\"127.0.0.1\"]\n").unwrap();

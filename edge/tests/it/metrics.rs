@@ -41,7 +41,7 @@ fn the_counters_say_what_the_answers_were() {
 }
 
 #[test]
-fn every_name_begins_with_the_name_of_the_product() {
+fn every_name_begins_with_the_name_of_the_product_or_of_what_prometheus_knows_of_any_process() {
     let cdn = one_of_each();
     let metrics = cdn.daemon(EDGE).metrics();
     let strangers: Vec<&str> = metrics

@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_key_too_long_for_its_record_is_not_encoded() {
-        let key = Key::new("demo", &format!("/{}", "a".repeat(70_000)));
+        let key = Key::new("demo", format!("/{}", "a".repeat(70_000)));
         let head = Head { key, ..sample() };
         assert!(head.encode().is_none());
     }

@@ -1,4 +1,6 @@
 //! One read from disk for all who want the same at once: after a restart, a thousand players ask for one segment.
+//!
+//! The read is a task of its own. Were it part of the first asker's future, an asker who stalls would hold up all others.
 
 use crate::relay::{Bell, Seat};
 use parking_lot::Mutex;
@@ -9,11 +11,12 @@ use std::{
     sync::{Arc, OnceLock},
     task::Poll,
 };
+use tokio::runtime::Handle;
 
 /// The reads under way, by what they read. As many at most as callers, who are requests.
-pub(crate) struct Reading<K, V> {
-    running: Mutex<HashMap<K, Arc<Run<V>>>>,
-}
+pub(crate) struct Reading<K, V>(Arc<Running<K, V>>);
+
+type Running<K, V> = Mutex<HashMap<K, Arc<Run<V>>>>;
 
 /// One read, and those who wait for it.
 struct Run<V> {
@@ -24,59 +27,63 @@ struct Run<V> {
 enum End<V> {
     /// What was read; `None` is a miss.
     Read(Option<V>),
-    /// Whoever read has gone away: somebody else must.
+    /// The task has gone with its runtime: somebody else must read.
     Abandoned,
 }
 
-/// The reader's duty to tell the others, kept also when it is dropped in mid-read.
-struct Duty<'a, K: Eq + Hash, V> {
-    reading: &'a Reading<K, V>,
+/// The task's duty to tell those who wait, kept also when it is dropped in mid-read.
+struct Duty<K: Eq + Hash, V> {
+    running: Arc<Running<K, V>>,
     what: K,
     run: Arc<Run<V>>,
 }
 
-impl<K: Eq + Hash + Clone, V: Clone> Reading<K, V> {
+impl<K, V> Reading<K, V>
+where
+    K: Eq + Hash + Clone + Send + 'static,
+    V: Clone + Send + Sync + 'static,
+{
     pub(crate) fn new() -> Reading<K, V> {
-        Reading {
-            running: Mutex::default(),
+        Reading(Arc::default())
+    }
+
+    /// Reads `what` by `read`, or waits for a read of it that is under way. Cancel-safe.
+    pub(crate) async fn once<R>(&self, what: K, read: impl Fn() -> R) -> Option<V>
+    where
+        R: Future<Output = Option<V>> + Send + 'static,
+    {
+        loop {
+            let (run, duty) = self.join_or_begin(&what);
+            if let Some(duty) = duty {
+                let read = read();
+                let task = async move { duty.done(read.await) };
+                match Handle::try_current() {
+                    Ok(runtime) => drop(runtime.spawn(task)),
+                    Err(_) => task.await,
+                }
+            }
+            if let Some(found) = run.wait().await {
+                return found;
+            }
         }
     }
 
-    /// Reads `what` by `read`, or waits for another who does so already.
-    pub(crate) async fn once(&self, what: K, read: impl Future<Output = Option<V>>) -> Option<V> {
-        loop {
-            let joined = {
-                let mut running = self.running.lock();
-                match running.get(&what) {
-                    Some(run) => Ok(Arc::clone(run)),
-                    None => {
-                        let run = Arc::new(Run {
-                            end: OnceLock::new(),
-                            bell: Bell::default(),
-                        });
-                        running.insert(what.clone(), Arc::clone(&run));
-                        Err(run)
-                    }
-                }
-            };
-            match joined {
-                Ok(run) => {
-                    if let Some(found) = run.wait().await {
-                        return found;
-                    }
-                }
-                Err(run) => {
-                    let duty = Duty {
-                        reading: self,
-                        what,
-                        run,
-                    };
-                    let found = read.await;
-                    duty.done(found.clone());
-                    return found;
-                }
-            }
+    fn join_or_begin(&self, what: &K) -> (Arc<Run<V>>, Option<Duty<K, V>>) {
+        let mut running = self.0.lock();
+        if let Some(run) = running.get(what) {
+            return (Arc::clone(run), None);
         }
+        let run = Arc::new(Run {
+            end: OnceLock::new(),
+            bell: Bell::default(),
+        });
+        running.insert(what.clone(), Arc::clone(&run));
+        let duty = Duty {
+            running: Arc::clone(&self.0),
+            what: what.clone(),
+            run: Arc::clone(&run),
+        };
+        (run, Some(duty))
     }
 }
 
@@ -98,7 +105,7 @@ impl<V: Clone> Run<V> {
     }
 }
 
-impl<K: Eq + Hash, V> Duty<'_, K, V> {
+impl<K: Eq + Hash, V> Duty<K, V> {
     fn done(self, found: Option<V>) {
         self.end(End::Read(found));
     }
@@ -106,14 +113,14 @@ impl<K: Eq + Hash, V> Duty<'_, K, V> {
     /// The first end counts. Out of the table first: nobody joins a read that is over.
     fn end(&self, end: End<V>) {
         if self.run.end.get().is_none() {
-            self.reading.running.lock().remove(&self.what);
+            self.running.lock().remove(&self.what);
             drop(self.run.end.set(end));
             self.run.bell.ring();
         }
     }
 }
 
-impl<K: Eq + Hash, V> Drop for Duty<'_, K, V> {
+impl<K: Eq + Hash, V> Drop for Duty<K, V> {
     fn drop(&mut self) {
         self.end(End::Abandoned);
     }
@@ -123,56 +130,95 @@ impl<K: Eq + Hash, V> Drop for Duty<'_, K, V> {
 mod tests {
     use super::*;
     use std::{
-        pin::{Pin, pin},
+        pin::Pin,
         sync::atomic::{AtomicUsize, Ordering},
-        task::{Context, Waker},
     };
     use tokio::sync::oneshot;
 
-    fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
-        future.poll(&mut Context::from_waker(Waker::noop()))
+    /// A device that answers each read when it is told what with.
+    #[derive(Clone, Default)]
+    struct Device {
+        reads: Arc<AtomicUsize>,
+        answers: Arc<Mutex<Vec<oneshot::Receiver<u32>>>>,
+    }
+
+    impl Device {
+        fn answer_next(&self) -> oneshot::Sender<u32> {
+            let (sender, receiver) = oneshot::channel();
+            self.answers.lock().insert(0, receiver);
+            sender
+        }
+
+        fn read(&self) -> impl Future<Output = Option<u32>> + Send + 'static {
+            self.reads.fetch_add(1, Ordering::SeqCst);
+            let answer = self.answers.lock().pop();
+            async move { answer?.await.ok() }
+        }
+    }
+
+    fn on_a_runtime(story: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(story);
+    }
+
+    async fn is_pending(future: &mut (impl Future + Unpin)) -> bool {
+        poll_fn(|context| Poll::Ready(Pin::new(&mut *future).poll(context).is_pending())).await
     }
 
     #[test]
-    fn all_who_want_the_same_share_one_read_and_its_result() {
-        let reading: Reading<u8, u32> = Reading::new();
-        let reads = AtomicUsize::new(0);
-        let (give, device) = oneshot::channel();
-        let read = async {
-            reads.fetch_add(1, Ordering::SeqCst);
-            device.await.ok()
-        };
-        let never = || async { panic!("a second read of the same") };
-        let mut first = pin!(reading.once(1, read));
-        let mut second = pin!(reading.once(1, never()));
-        let mut other = pin!(reading.once(2, async { None }));
-        assert!(poll(first.as_mut()).is_pending());
-        assert!(poll(second.as_mut()).is_pending());
-        assert_eq!(
-            poll(other.as_mut()),
-            Poll::Ready(None),
-            "another read does not wait"
-        );
-        give.send(7).unwrap();
-        assert_eq!(poll(first.as_mut()), Poll::Ready(Some(7)));
-        assert_eq!(poll(second.as_mut()), Poll::Ready(Some(7)));
-        assert_eq!(reads.load(Ordering::SeqCst), 1);
-        assert_eq!(
-            poll(pin!(reading.once(1, async { Some(8) }))),
-            Poll::Ready(Some(8)),
-            "a later read is new"
-        );
+    fn all_who_want_the_same_share_one_read_and_a_later_one_is_new() {
+        on_a_runtime(async {
+            let (reading, device) = (Arc::new(Reading::new()), Device::default());
+            let (first, second) = (device.answer_next(), device.answer_next());
+            let askers: Vec<_> = (0..10)
+                .map(|_| {
+                    let (reading, device) = (Arc::clone(&reading), device.clone());
+                    tokio::spawn(async move { reading.once(1_u8, || device.read()).await })
+                })
+                .collect();
+            assert_eq!(
+                reading.once(2, || async { None }).await,
+                None,
+                "another read does not wait"
+            );
+            first.send(7).unwrap();
+            for asker in askers {
+                assert_eq!(asker.await.unwrap(), Some(7));
+            }
+            assert_eq!(device.reads.load(Ordering::SeqCst), 1);
+            second.send(8).unwrap();
+            assert_eq!(reading.once(1, || device.read()).await, Some(8));
+            assert!(reading.0.lock().is_empty());
+        });
     }
 
     #[test]
-    fn when_the_one_who_reads_goes_away_another_takes_over() {
-        let reading: Reading<u8, u32> = Reading::new();
-        let mut first = Box::pin(reading.once(1, std::future::pending()));
-        let mut second = pin!(reading.once(1, async { Some(9) }));
-        assert!(poll(first.as_mut()).is_pending());
-        assert!(poll(second.as_mut()).is_pending());
-        drop(first);
-        assert_eq!(poll(second.as_mut()), Poll::Ready(Some(9)));
-        assert!(reading.running.lock().is_empty());
+    fn who_asked_first_may_stall_or_leave_without_holding_up_the_others() {
+        on_a_runtime(async {
+            let (reading, device) = (Reading::new(), Device::default());
+            let answer = device.answer_next();
+            let mut stalled = Box::pin(reading.once(1_u8, || device.read()));
+            assert!(is_pending(&mut stalled).await);
+            answer.send(7).unwrap();
+            assert_eq!(reading.once(1, || device.read()).await, Some(7));
+            assert_eq!(stalled.await, Some(7));
+            assert_eq!(device.reads.load(Ordering::SeqCst), 1);
+        });
+    }
+
+    #[test]
+    fn a_read_that_goes_with_its_runtime_is_taken_over() {
+        let (reading, device) = (Reading::new(), Device::default());
+        let never = device.answer_next();
+        let mut waiting = Box::pin(reading.once(1_u8, || device.read()));
+        on_a_runtime(async {
+            assert!(is_pending(&mut waiting).await);
+        });
+        let now = device.answer_next();
+        now.send(9).unwrap();
+        on_a_runtime(async { assert_eq!(waiting.await, Some(9)) });
+        drop(never);
     }
 }

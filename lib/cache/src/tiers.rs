@@ -102,9 +102,18 @@ impl Tiers {
 
     /// Reads chunk `number`, which ends at `end` within the object, from the disk and puts it into RAM. `None` is a
     /// miss: never there, reclaimed, or its checksum was wrong (which the disk counts).
-    pub(crate) async fn chunk_from_disk(&self, head: &Head, number: u64, end: u64) -> Option<Bytes> {
+    pub(crate) async fn chunk_from_disk(
+        self: &Arc<Tiers>,
+        head: &Head,
+        number: u64,
+        end: u64,
+    ) -> Option<Bytes> {
         let name = (head.key.hash(), head.version, number);
-        self.chunks.once(name, self.read_chunk(name, end)).await
+        let read = || {
+            let tiers = Arc::clone(self);
+            async move { tiers.read_chunk(name, end).await }
+        };
+        self.chunks.once(name, read).await
     }
 
     async fn read_chunk(&self, (key_hash, version, number): ChunkName, end: u64) -> Option<Bytes> {
@@ -128,10 +137,12 @@ impl Tiers {
     }
 
     /// The head of `key` from disk, with the whole body when it is small.
-    pub(crate) async fn cell_from_disk(&self, key: &Key, evictions: u64) -> Option<Cell> {
-        self.cells
-            .once((key.clone(), evictions), self.read_cell(key))
-            .await
+    pub(crate) async fn cell_from_disk(self: &Arc<Tiers>, key: &Key, evictions: u64) -> Option<Cell> {
+        let read = || {
+            let (tiers, key) = (Arc::clone(self), key.clone());
+            async move { tiers.read_cell(&key).await }
+        };
+        self.cells.once((key.clone(), evictions), read).await
     }
 
     async fn read_cell(&self, key: &Key) -> Option<Cell> {

@@ -25,7 +25,7 @@ use crate::front::{CoreIndex, FrontConfig, FrontDoor, Running};
 use crate::log::{self, AccessLog};
 use crate::metrics::Metrics;
 use crate::node::{Core, Node};
-use crate::upstream::exchange::Connections;
+use crate::upstream::exchange::{Connections, check_ca_file};
 use crate::upstream::{Upstreams, probe};
 use crate::world::World;
 
@@ -87,6 +87,9 @@ fn read(settings: Settings) -> Result<Ready, Failure> {
     let metrics = Metrics::register(&registry).map_err(|error| Failure::running("metrics", error))?;
     if let Some(tls) = &settings.front.tls {
         crate::front::check_certificates(tls).map_err(|error| Failure::Configuration(error.to_string()))?;
+    }
+    if let Some(file) = &settings.node.upstream.exchange.ca_file {
+        check_ca_file(file).map_err(Failure::Configuration)?;
     }
     let world = Arc::new(ArcSwap::from_pointee(World::empty(settings.node.name.clone(), settings.tier)));
     let follow = Follow {

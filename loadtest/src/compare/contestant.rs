@@ -7,8 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 
-use super::case::{Case, DISK_OBJECTS, Wire, disk_path};
+use super::case::{Case, DISK_OBJECTS, Wire, Work, disk_path};
 use super::cores::Cores;
+use super::guard::Guard;
 use crate::client::ask;
 use crate::content::{Content, Library};
 use crate::memory;
@@ -37,6 +38,17 @@ pub(super) struct Ground {
     pub(super) cores: Cores,
 }
 
+/// How a server reads its disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum DiskReads {
+    /// Past the page cache.
+    Direct,
+    /// Through the page cache, from the files under this folder: they are evicted while it is measured.
+    Files(PathBuf),
+    /// From files mapped into memory, which cannot be evicted: it takes no part.
+    Mapped,
+}
+
 /// A server that is set up, but not started.
 #[derive(Debug)]
 pub(super) struct Setup {
@@ -46,6 +58,7 @@ pub(super) struct Setup {
     pub(super) http: SocketAddr,
     pub(super) https: Option<SocketAddr>,
     pub(super) http2: bool,
+    pub(super) disk_reads: DiskReads,
 }
 
 /// A running server.
@@ -54,9 +67,12 @@ pub(super) struct Contestant {
     pub(super) name: &'static str,
     pub(super) http: SocketAddr,
     pub(super) https: Option<SocketAddr>,
+    pub(super) disk_reads: DiskReads,
     http2: bool,
     measured: Vec<String>,
     fleet: Fleet,
+    /// Dropped with the fleet; see [`Guard`].
+    _guards: Vec<Guard>,
 }
 
 impl Contestant {
@@ -67,26 +83,34 @@ impl Contestant {
     /// What kept it from serving.
     pub(super) async fn start(name: &'static str, setup: Setup) -> Result<Contestant, String> {
         let fleet = Fleet::start(setup.members, READY_PATIENCE).await?;
+        let guards: std::io::Result<Vec<Guard>> = fleet.ids().map(|(_, id)| Guard::start(id)).collect();
+        let guards = guards.map_err(|error| format!("{name} cannot be guarded: {error}"))?;
         let Setup {
             measured,
             http,
             https,
             http2,
+            disk_reads,
             ..
         } = setup;
         Ok(Contestant {
             name,
             http,
             https,
+            disk_reads,
             http2,
             measured,
             fleet,
+            _guards: guards,
         })
     }
 
     /// Whether the case can be played with it.
-    pub(super) fn speaks(&self, wire: Wire) -> bool {
-        match wire {
+    pub(super) fn plays(&self, case: &Case) -> bool {
+        if case.work == Work::Disk && self.disk_reads == DiskReads::Mapped {
+            return false;
+        }
+        match case.wire {
             Wire::Plain => true,
             Wire::TlsHttp1 => self.https.is_some(),
             Wire::TlsHttp2 => self.https.is_some() && self.http2,

@@ -49,7 +49,10 @@ pub(super) fn parse(text: &str) -> Result<Done, String> {
     };
     match found() {
         Some((done, 0)) if done.requests > 0 => Ok(done),
-        Some((_, failed)) => Err(format!("h2load saw {failed} requests fail")),
+        Some((done, failed)) => Err(format!(
+            "h2load saw {} requests succeed and {failed} fail",
+            done.requests
+        )),
         None => Err(format!("h2load printed no result:\n{text}")),
     }
 }

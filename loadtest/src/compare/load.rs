@@ -4,7 +4,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::case::{Case, Wire, Work};
-use super::contestant::Contestant;
+use super::contestant::{Contestant, DiskReads};
+use super::evict::Evictor;
 use super::wrk::Paths;
 use super::{Bench, cores, h2load, handshakes, paced, wrk};
 
@@ -36,6 +37,10 @@ pub(super) async fn round(
     contestant: &Contestant,
     number: u32,
 ) -> Result<Figure, String> {
+    let _evictor = match (&case.work, &contestant.disk_reads) {
+        (Work::Disk, DiskReads::Files(folder)) => Some(Evictor::start(folder.clone(), bench.cores.load)),
+        _ => None,
+    };
     let before = contestant.processor_time()?;
     let began = Instant::now();
     let done = match case.work {

@@ -5,7 +5,7 @@ use std::path::Path;
 use model::Tier;
 
 use super::case::RAM_BYTES;
-use super::contestant::Setup;
+use super::contestant::{DiskReads, Setup};
 use super::cores::{self, Cores};
 use crate::content::Library;
 use crate::own::{self, Wishes};
@@ -53,14 +53,13 @@ pub(super) fn set_up(folder: &Path, cores: Cores) -> Result<(Setup, Plan), Strin
         let command = std::mem::replace(&mut member.command, std::process::Command::new("false"));
         member.command = cores::pinned(core, command);
     }
-    Ok((
-        Setup {
-            members,
-            measured: vec![name],
-            http,
-            https: Some(https),
-            http2: true,
-        },
-        plan,
-    ))
+    let setup = Setup {
+        members,
+        measured: vec![name],
+        http,
+        https: Some(https),
+        http2: true,
+        disk_reads: DiskReads::Direct,
+    };
+    Ok((setup, plan))
 }

@@ -6,6 +6,8 @@
 mod case;
 mod contestant;
 mod cores;
+mod evict;
+mod guard;
 mod h2load;
 mod handshakes;
 mod load;
@@ -183,7 +185,7 @@ async fn compare(
         }
         let playing: Vec<&Contestant> = contestants
             .iter()
-            .filter(|contestant| contestant.speaks(case.wire))
+            .filter(|contestant| contestant.plays(case))
             .collect();
         for contestant in &playing {
             match case.work {

@@ -94,6 +94,8 @@ struct List {
 /// Rebuilds the index and seals what was open. Returns where the log goes on.
 pub(super) fn rebuild_index(store: &Store) -> io::Result<Next> {
     let geometry = store.geometry;
+    // A predecessor that was killed may have written what it never flushed. It is found, so it must stay.
+    store.device.flush()?;
     let surveys: Vec<Option<Survey>> = (0..geometry.region_count)
         .map(|number| survey(store, number))
         .collect();

@@ -103,7 +103,12 @@ impl Filler {
         }
         let announced = self.growing.head.length;
         if announced.is_some_and(|announced| self.growing.length() + bytes.len() as u64 > announced) {
-            self.fail(incomplete(&Overrun { announced }.to_string()));
+            let detail = Overrun { announced }.to_string();
+            self.fail(Failure::new(
+                StatusCode::BAD_GATEWAY,
+                "http_protocol_error",
+                detail,
+            ));
             return Err(Overrun { announced });
         }
         self.open
@@ -193,7 +198,11 @@ impl Filler {
         let announced = self.growing.head.length.unwrap_or(length);
         if self.growing.end().is_none() && length != announced {
             let short = format!("upstream ended after {length} of the {announced} bytes it announced");
-            self.fail(incomplete(&short));
+            self.fail(Failure::new(
+                StatusCode::BAD_GATEWAY,
+                "http_response_incomplete",
+                short,
+            ));
         }
         if self.growing.end().is_some() {
             return self.object();
@@ -338,9 +347,4 @@ fn known(commit: &mut Commit) -> Option<Fate> {
         Poll::Ready(fate) => Some(fate),
         Poll::Pending => None,
     }
-}
-
-/// RFC 9209 §2.3.18: what upstream sent is not what it announced.
-fn incomplete(detail: &str) -> Failure {
-    Failure::new(StatusCode::BAD_GATEWAY, "http_response_incomplete", detail)
 }

@@ -75,7 +75,7 @@ impl Fills {
         {
             return Claim::Join(self.join(shared));
         }
-        // No flight: its fill may have ended since the caller looked.
+        // No flight: its fill may have ended since the caller looked. RAM knows, unless all of it was displaced since.
         if let Some(cell) = self.newer_cell(key, seen) {
             let object = Object::of_cell(cell, &self.tiers, Source::Ram);
             return Claim::Join(Flight::known(key, Outcome::Object(object)));

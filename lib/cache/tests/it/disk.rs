@@ -155,6 +155,26 @@ fn a_thousand_readers_after_a_restart_read_each_chunk_from_disk_once() {
 }
 
 #[test]
+fn a_stalled_reader_from_disk_delays_nobody() {
+    story(async {
+        let device = Arc::new(MemoryDevice::new(64 * MIB));
+        let key = key("/film.mp4");
+        let body = body(2 * MIB, 2);
+        let before = stage_on(&device);
+        before.fill(&key, &body).await;
+        copied(&before, 1).await;
+
+        let after = stage_on(&killed(&device));
+        let mut stalled = after.hit(&key).await.reader(..);
+        let first = stalled.next().await.expect("on disk").expect("not empty");
+        // It has begun to read its second chunk and takes no further interest: others need that chunk all the same.
+        assert!(reads_as(&after.hit(&key).await, &body).await);
+        let second = stalled.next().await.expect("still on disk").expect("not its end");
+        assert!(first.len() + second.len() == 512 << 10);
+    });
+}
+
+#[test]
 fn a_refreshed_head_survives_a_kill() {
     story(async {
         let device = Arc::new(MemoryDevice::new(64 * MIB));

@@ -54,7 +54,7 @@ fn an_aborted_fill_reaches_every_reader_as_an_error_and_leaves_nothing_behind() 
             (Mishap::Abort, "connection_terminated"),
             (Mishap::Drop, "proxy_internal_error"),
             (Mishap::FinishShort, "http_response_incomplete"),
-            (Mishap::TooLong, "http_response_incomplete"),
+            (Mishap::TooLong, "http_protocol_error"),
         ] {
             let stage = Stage::in_memory(MIB, MIB);
             let key = key("/film.mp4");

@@ -139,7 +139,8 @@ pub(crate) fn head_fresh_for(key: &Key, length: Option<u64>, lifetime: Duration)
 /// Noise of a length that no chunk, part or page divides, over and over: two places of one body, or of two bodies with
 /// different seeds, look alike only by a multiple of it.
 static NOISE: LazyLock<Bytes> = LazyLock::new(|| {
-    let words = (0..125_001_u64).flat_map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (at << 7)).to_le_bytes());
+    let words =
+        (0..125_001_u64).flat_map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (at << 7)).to_le_bytes());
     words.take(1_000_003).collect::<Vec<u8>>().repeat(45).into()
 });
 

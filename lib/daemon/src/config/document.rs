@@ -187,15 +187,14 @@ impl<'t> Document<'t> {
 
     /// The first complaint about a key is kept: what else seems wrong with it may follow from that.
     pub(super) fn complain(&self, offset: usize, at: String, what: String, advice: String) {
-        let complaint = Complaint {
-            line: Some(line_of(self.text, offset)),
-            at,
-            what,
-            advice,
-        };
         let mut complaints = self.complaints.borrow_mut();
-        if !complaints.contains(&complaint) {
-            complaints.push(complaint);
+        if complaints.iter().all(|earlier| earlier.at != at) {
+            complaints.push(Complaint {
+                line: Some(line_of(self.text, offset)),
+                at,
+                what,
+                advice,
+            });
         }
     }
 

@@ -157,6 +157,21 @@ fn a_mistake_is_found_wherever_it_stands() {
 }
 
 #[test]
+fn one_key_gets_one_complaint() {
+    let text = "list = 5";
+    let document = Document::parse(Path::new("a.toml"), text).unwrap();
+    let root = document.root();
+    if root.or("list", Vec::<u16>::new()).is_empty() {
+        root.complain("list", "is empty", "write a number");
+    }
+    let found = document.finish(Some(())).unwrap_err().to_string();
+    assert_eq!(
+        found,
+        "a.toml:1: list: not understood: integer `5`; write a list in [ ]"
+    );
+}
+
+#[test]
 fn text_that_is_no_toml_is_refused_with_every_line_that_is_not() {
     let found = complaints("name = \n[listen]\nthreads = = 2\n");
     assert!(

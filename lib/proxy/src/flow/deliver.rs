@@ -83,6 +83,18 @@ impl<D: Downstream> Visit<'_, '_, D> {
         Ok(Delivered::Done)
     }
 
+    /// Whether what is there of an incomplete object suffices for this request.
+    pub(super) fn is_covered(&self, object: &Object) -> bool {
+        if *self.reply.request.method == Method::HEAD {
+            return true;
+        }
+        match part_of(self.reply.request.method, self.reply.request.fields, object.head()) {
+            Part::Whole => false,
+            Part::Range(range) => object.covers(&range),
+            Part::Unsatisfiable(_) | Part::NotModified => true,
+        }
+    }
+
     /// Sends what a reader still brings.
     async fn pour(&mut self, reader: &mut Reader) -> Result<(), ClientGone> {
         let mut pieces = VecDeque::new();

@@ -25,7 +25,7 @@ pub mod trail;
 
 use std::sync::Arc;
 
-use cache::{Claim, Failure, Key, LookUp, Object, Outcome};
+use cache::{Claim, Failure, Head, Key, LookUp, Object, Outcome};
 use cache::policy::Target;
 use cache::policy::verdict::request_forbids;
 use http::{Method, StatusCode};
@@ -92,26 +92,55 @@ pub(crate) struct Visit<'a, 'r, D> {
     key: Key,
 }
 
+/// What is known of an object when upstream has to be asked for it.
+enum Known {
+    /// Nothing.
+    Nothing,
+    /// There is one, but not all its bytes can be had: fetch it whole.
+    Unreadable(Object),
+    /// There is one, no longer fresh: upstream may confirm it, and it may stand in for an upstream that fails.
+    Stale(Object),
+}
+
+impl Known {
+    fn head(&self) -> Option<&Arc<Head>> {
+        match self {
+            Known::Nothing => None,
+            Known::Unreadable(object) | Known::Stale(object) => Some(object.head()),
+        }
+    }
+
+    fn stale(&self) -> Option<&Object> {
+        match self {
+            Known::Stale(object) => Some(object),
+            Known::Nothing | Known::Unreadable(_) => None,
+        }
+    }
+}
+
 impl<D: Downstream> Visit<'_, '_, D> {
     async fn serve(&mut self) -> Result<(), ClientGone> {
         if *self.reply.request.method == Method::OPTIONS {
             return self.relay(Forwarded::Method).await;
         }
+        let mut lost = false;
         for _ in 0..ATTEMPTS_MAX {
-            let cache = self.reply.core.node.cache.clone();
+            let cache = &self.reply.core.node.cache;
             let found = match cache.peek(&self.key) {
                 Some(object) => LookUp::Hit(object),
                 None => cache.look_up(&self.key).await,
             };
             let delivered = match found {
                 LookUp::Hit(object) if object.is_growing() => self.joined(object).await?,
-                LookUp::Hit(object) => self.hit(object).await?,
-                LookUp::Partial(_) | LookUp::Absent => self.miss(None).await?,
+                LookUp::Hit(object) if !lost => self.hit(object).await?,
+                LookUp::Partial(object) if !lost && self.is_covered(&object) => self.hit(object).await?,
+                LookUp::Hit(object) | LookUp::Partial(object) => self.miss(Known::Unreadable(object)).await?,
+                LookUp::Absent => self.miss(Known::Nothing).await?,
                 LookUp::Uncacheable => return self.relay(Forwarded::Bypass).await,
             };
             match delivered {
                 Delivered::Done => return Ok(()),
-                Delivered::Lost => self.reply.core.node.cache.evict(&self.key),
+                Delivered::Lost => lost = true,
             }
         }
         let why = "what was found in the cache vanished before it could be served";
@@ -133,7 +162,7 @@ impl<D: Downstream> Visit<'_, '_, D> {
                 }
                 self.deliver(&object, Forwarded::No).await
             }
-            Plan::Revalidate => self.miss(Some(object)).await,
+            Plan::Revalidate => self.miss(Known::Stale(object)).await,
         }
     }
 
@@ -144,15 +173,15 @@ impl<D: Downstream> Visit<'_, '_, D> {
     }
 
     /// Upstream has to be asked: by this request, or by another that already does.
-    async fn miss(&mut self, stale: Option<Object>) -> Result<Delivered, ClientGone> {
+    async fn miss(&mut self, known: Known) -> Result<Delivered, ClientGone> {
         if request_forbids(self.reply.request.method, self.reply.request.fields).is_some() {
             // What it brings may not be stored, so nobody may wait for it.
             self.relay(Forwarded::Request).await?;
             return Ok(Delivered::Done);
         }
-        let (outcome, collapsed) = match self.reply.core.node.cache.claim(&self.key, stale.as_ref().map(Object::head)) {
+        let (outcome, collapsed) = match self.reply.core.node.cache.claim(&self.key, known.head()) {
             Claim::Lead(lead) => {
-                let fetched = fetch::start(self.reply.core, self.errand(stale.clone()), lead).await;
+                let fetched = fetch::start(self.reply.core, self.errand(known.stale().cloned()), lead).await;
                 match fetched {
                     Ok(Fetched::Relay(answer)) => {
                         self.reply.trail.cache = CacheResult::Pass;
@@ -178,17 +207,17 @@ impl<D: Downstream> Visit<'_, '_, D> {
         match outcome {
             Outcome::Object(object) => {
                 self.reply.trail.cache = CacheResult::Collapsed;
-                let revalidated = stale.is_some_and(|old| old.head().version == object.head().version);
+                let revalidated = known.stale().is_some_and(|old| old.head().version == object.head().version);
                 self.deliver(&object, Forwarded::Miss { revalidated, collapsed }).await
             }
             Outcome::Uncacheable => {
                 self.relay(Forwarded::Bypass).await?;
                 Ok(Delivered::Done)
             }
-            Outcome::Failed(failure) => match stale {
+            Outcome::Failed(failure) => match known.stale() {
                 Some(old) if plan::may_stand_in(&old.head().freshness, self.reply.request.now) => {
                     self.reply.trail.cache = CacheResult::Stale;
-                    self.deliver(&old, Forwarded::StandIn).await
+                    self.deliver(old, Forwarded::StandIn).await
                 }
                 _ => {
                     self.reply.fail(&failure).await?;

@@ -17,6 +17,7 @@ use super::Shared;
 use super::accept::{self, Listener};
 use super::connection::{Core, Roll};
 use super::drain::{Report, Stage};
+use super::io::LAST_WAIT;
 
 /// Threads for blocking work (files, mostly) of one core; a bound, seldom reached.
 const BLOCKING_THREADS: usize = 16;
@@ -142,10 +143,10 @@ where
             Stage::CloseIdle => {
                 core.roll.close_idle();
                 // In a task, so that an application that takes its time does not hold up the end.
-                let (core, reports) = (Arc::clone(&core), reports.clone());
+                let core = Arc::clone(&core);
                 tokio::spawn(async move {
+                    tokio::time::sleep(LAST_WAIT).await;
                     core.app.cleanup().await;
-                    report(&reports, now);
                 });
             }
             Stage::End => break,

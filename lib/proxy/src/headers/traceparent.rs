@@ -173,12 +173,6 @@ impl Hex128 {
     }
 }
 
-impl serde::Serialize for Hex128 {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rand::{SeedableRng, rngs::SmallRng};

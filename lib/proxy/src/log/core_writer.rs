@@ -55,18 +55,8 @@ impl Buffer {
 
     fn write(&self, record: &Record<'_>) {
         let mut batch = self.batch.lock();
-        let start = batch.bytes.len();
-        match serde_json::to_writer(&mut batch.bytes, record) {
-            Ok(()) => {
-                batch.bytes.push(b'\n');
-                batch.lines += 1;
-            }
-            // Neither a Vec nor a Record can fail; were that to change, no half line may stay.
-            Err(_) => {
-                batch.bytes.truncate(start);
-                self.metrics.dropped_write_error.inc();
-            }
-        }
+        record.write(&mut batch.bytes);
+        batch.lines += 1;
         if batch.bytes.len() >= HAND_OVER_BYTES {
             self.hand_over_batch(&mut batch);
         }

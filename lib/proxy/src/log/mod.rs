@@ -10,6 +10,7 @@
 //! never torn. `reopen` (for logrotate) and `close` lose nothing.
 
 mod core_writer;
+mod line;
 mod metrics;
 mod queue;
 mod record;

@@ -3,29 +3,26 @@
 use std::net::IpAddr;
 
 use model::{Moment, Tier};
-use serde::Serialize;
 
-use super::{
-    text::{bounded, bounded_option, masked, masked_option},
-    timestamp,
-};
+use super::{line::Line, text::Care};
 use crate::headers::traceparent::Hex128;
 
 /// Bytes of a path with its query that are logged: longer than any our rooms make, shorter than a head may be.
-const PATH_BYTES_MAX: usize = 2048;
+const PATH: Care = Care::masked(2048);
 /// Bytes of a host name: DNS allows 253, a port is at most six more.
-const HOST_BYTES_MAX: usize = 260;
-/// Bytes of a `User-Agent` or `Referer`, which clients choose freely.
-const CLIENT_TEXT_BYTES_MAX: usize = 512;
-/// Bytes of a method, a `Range` or a content id.
-const SHORT_TEXT_BYTES_MAX: usize = 128;
+const HOST: Care = Care::bounded(260);
+/// Bytes of a `User-Agent`, which clients choose freely.
+const USER_AGENT: Care = Care::bounded(512);
+/// Bytes of a `Referer`, which is a URL too.
+const REFERER: Care = Care::masked(512);
+/// Bytes of everything else: methods, ranges, content ids, names from the snapshot.
+const SHORT: Care = Care::bounded(128);
 
 /// One request, as it is logged when its response has ended. The fields are written in this order; those that do not
 /// apply are `null`, so that every line has the same keys.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Record<'a> {
     /// When the request's head had been read.
-    #[serde(serialize_with = "timestamp::serialize")]
     pub time: Moment,
     /// This node's name for the request.
     pub request_id: Hex128,
@@ -38,7 +35,6 @@ pub struct Record<'a> {
     /// The service whose host was asked for; `None` where no service has it.
     pub service: Option<&'a str>,
     /// The content (title or channel) asked for.
-    #[serde(serialize_with = "bounded_option::<SHORT_TEXT_BYTES_MAX, _>")]
     pub content_id: Option<&'a [u8]>,
     /// Who asked: the address of the connection's other end.
     pub client: IpAddr,
@@ -49,16 +45,12 @@ pub struct Record<'a> {
     /// Such as `TLS13_AES_128_GCM_SHA256`.
     pub tls_cipher: Option<&'a str>,
     /// The method, as sent.
-    #[serde(serialize_with = "bounded::<SHORT_TEXT_BYTES_MAX, _>")]
     pub method: &'a [u8],
     /// The host asked for, as sent; empty where none was.
-    #[serde(serialize_with = "bounded::<HOST_BYTES_MAX, _>")]
     pub host: &'a [u8],
     /// Path and query, as sent, secrets masked.
-    #[serde(serialize_with = "masked::<PATH_BYTES_MAX, _>")]
     pub path: &'a [u8],
     /// The `Range` asked for.
-    #[serde(serialize_with = "bounded_option::<SHORT_TEXT_BYTES_MAX, _>")]
     pub range: Option<&'a [u8]>,
     /// The status answered.
     pub status: u16,
@@ -77,20 +69,65 @@ pub struct Record<'a> {
     /// From the end of the request's head to the end of the response, microseconds.
     pub total_us: u64,
     /// The `User-Agent`.
-    #[serde(serialize_with = "bounded_option::<CLIENT_TEXT_BYTES_MAX, _>")]
     pub user_agent: Option<&'a [u8]>,
     /// The `Referer`, secrets masked.
-    #[serde(serialize_with = "masked_option::<CLIENT_TEXT_BYTES_MAX, _>")]
     pub referer: Option<&'a [u8]>,
 }
 
+impl Record<'_> {
+    /// Writes the line, with its end.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let mut line = Line::begin(out);
+        line.moment("time", self.time);
+        line.literal("request_id", self.request_id.as_str().as_bytes());
+        line.literal("trace_id", self.trace_id.as_str().as_bytes());
+        line.literal("tier", tier(self.tier).as_bytes());
+        line.text("node", self.node.as_bytes(), SHORT);
+        line.text_or_null("service", self.service.map(str::as_bytes), SHORT);
+        line.text_or_null("content_id", self.content_id, SHORT);
+        line.shown("client", self.client);
+        line.literal("protocol", self.protocol.as_str().as_bytes());
+        line.text_or_null("tls_version", self.tls_version.map(str::as_bytes), SHORT);
+        line.text_or_null("tls_cipher", self.tls_cipher.map(str::as_bytes), SHORT);
+        line.text("method", self.method, SHORT);
+        line.text("host", self.host, HOST);
+        line.text("path", self.path, PATH);
+        line.text_or_null("range", self.range, SHORT);
+        line.number("status", self.status.into());
+        line.number("bytes_sent", self.bytes_sent);
+        line.flag("complete", self.complete);
+        line.text("cache", self.cache.as_bytes(), SHORT);
+        line.text_or_null("upstream", self.upstream.map(str::as_bytes), SHORT);
+        line.text_or_null("error", self.error.map(str::as_bytes), SHORT);
+        line.number_or_null("first_byte_us", self.first_byte_us);
+        line.number("total_us", self.total_us);
+        line.text_or_null("user_agent", self.user_agent, USER_AGENT);
+        line.text_or_null("referer", self.referer, REFERER);
+        line.end();
+    }
+}
+
+fn tier(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Edge => "edge",
+        Tier::Parent => "parent",
+    }
+}
+
 /// The protocol of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// HTTP/1.0 or 1.1.
-    #[serde(rename = "h1")]
+    /// HTTP/1.0 or 1.1: `h1`.
     Http1,
-    /// HTTP/2.
-    #[serde(rename = "h2")]
+    /// HTTP/2: `h2`.
     Http2,
+}
+
+impl Protocol {
+    fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Http1 => "h1",
+            Protocol::Http2 => "h2",
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use serde::Serializer;
+use serde::{Serialize, Serializer};
 
 /// Query parameters whose values are secrets.
 const SECRET_PARAMETERS: [&str; 1] = ["token"];
@@ -11,73 +11,67 @@ const MASK: &str = "***";
 /// What stands for the rest of a text that is longer than its bound.
 const CUT: char = '…';
 
-/// Serialises at most `MAX` bytes of a text.
-pub(super) fn bounded<const MAX: usize, S: Serializer>(
-    bytes: &[u8],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    if bytes.len() <= MAX
-        && let Some(plain) = plain(bytes)
-    {
-        return serializer.serialize_str(plain);
-    }
-    serializer.collect_str(&Bounded {
-        bytes,
-        limit: MAX,
-        mask: false,
-    })
+/// How a text is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Care {
+    /// At most so many bytes of it are written.
+    bytes_max: usize,
+    /// It may be a URL whose query holds secrets.
+    mask: bool,
 }
 
-/// Serialises at most `MAX` bytes of a URL or path, with the values of secret query parameters masked.
-pub(super) fn masked<const MAX: usize, S: Serializer>(
-    bytes: &[u8],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    if bytes.contains(&b'?') {
-        return serializer.collect_str(&Bounded {
-            bytes,
-            limit: MAX,
+impl Care {
+    /// At most `bytes_max` bytes.
+    pub(super) const fn bounded(bytes_max: usize) -> Care {
+        Care {
+            bytes_max,
+            mask: false,
+        }
+    }
+
+    /// At most `bytes_max` bytes, and the values of secret query parameters masked.
+    pub(super) const fn masked(bytes_max: usize) -> Care {
+        Care {
+            bytes_max,
             mask: true,
-        });
-    }
-    bounded::<MAX, S>(bytes, serializer)
-}
-
-/// As [`bounded`], for a text that may be absent.
-pub(super) fn bounded_option<const MAX: usize, S: Serializer>(
-    bytes: &Option<&[u8]>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match bytes {
-        Some(bytes) => bounded::<MAX, S>(bytes, serializer),
-        None => serializer.serialize_none(),
+        }
     }
 }
 
-/// As [`masked`], for a text that may be absent.
-pub(super) fn masked_option<const MAX: usize, S: Serializer>(
-    bytes: &Option<&[u8]>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match bytes {
-        Some(bytes) => masked::<MAX, S>(bytes, serializer),
-        None => serializer.serialize_none(),
-    }
-}
-
-/// The text, if it is printable ASCII and needs no care.
-fn plain(bytes: &[u8]) -> Option<&str> {
-    if bytes.iter().all(|byte| matches!(byte, b' '..=b'~')) {
-        std::str::from_utf8(bytes).ok()
+/// Writes a text as a JSON string.
+pub(super) fn write(out: &mut Vec<u8>, text: &[u8], care: Care) {
+    if text.len() <= care.bytes_max && is_plain(text, care.mask) {
+        out.push(b'"');
+        out.extend_from_slice(text);
+        out.push(b'"');
     } else {
-        None
+        let shown = Bounded {
+            bytes: text,
+            limit: care.bytes_max,
+            mask: care.mask,
+        };
+        serde_json::to_writer(out, &shown).expect("a Vec takes everything, and text can always be shown");
     }
+}
+
+/// Whether a text stands in JSON as it is: printable ASCII without quotes and backslashes, and no query to be masked.
+fn is_plain(text: &[u8], mask: bool) -> bool {
+    // Without an early end, so that it is done many bytes at a time.
+    text.iter().fold(true, |plain, byte| {
+        plain & matches!(byte, b' '..=b'~') & (*byte != b'"') & (*byte != b'\\') & (!mask | (*byte != b'?'))
+    })
 }
 
 struct Bounded<'a> {
     bytes: &'a [u8],
     limit: usize,
     mask: bool,
+}
+
+impl Serialize for Bounded<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 impl fmt::Display for Bounded<'_> {
@@ -174,11 +168,9 @@ fn write_escaped(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
 mod tests {
     use super::*;
 
-    fn json(
-        write: impl FnOnce(&mut serde_json::Serializer<&mut Vec<u8>>) -> serde_json::Result<()>,
-    ) -> String {
+    fn json(text: &[u8], care: Care) -> String {
         let mut out = Vec::new();
-        write(&mut serde_json::Serializer::new(&mut out)).expect("a Vec takes everything");
+        write(&mut out, text, care);
         String::from_utf8(out).expect("JSON is UTF-8")
     }
 
@@ -197,20 +189,14 @@ mod tests {
             ("/a?%=1&%7=2&%zz=3", "/a?%=1&%7=2&%zz=3"),
             ("/a?", "/a?"),
         ] {
-            assert_eq!(
-                json(|out| masked::<64, _>(url.as_bytes(), out)),
-                format!("\"{expected}\"")
-            );
+            assert_eq!(json(url.as_bytes(), Care::masked(64)), format!("\"{expected}\""));
         }
     }
 
     #[test]
     fn a_secret_is_masked_even_where_the_bound_cuts_it() {
-        assert_eq!(
-            json(|out| masked::<12, _>(b"/a?token=abcdef", out)),
-            "\"/a?token=***…\""
-        );
-        assert_eq!(json(|out| masked::<6, _>(b"/a?token=abcdef", out)), "\"/a?tok…\"");
+        assert_eq!(json(b"/a?token=abcdef", Care::masked(12)), "\"/a?token=***…\"");
+        assert_eq!(json(b"/a?token=abcdef", Care::masked(6)), "\"/a?tok…\"");
     }
 
     #[test]
@@ -222,17 +208,14 @@ mod tests {
             (b"\xff\xc3(", r#""\\xff\\xc3(""#),
             ("köln".as_bytes(), "\"köln\""),
         ] {
-            assert_eq!(json(|out| bounded::<64, _>(bytes, out)), expected);
+            assert_eq!(json(bytes, Care::bounded(64)), expected);
         }
     }
 
     #[test]
     fn long_texts_are_cut_also_inside_a_character() {
-        assert_eq!(json(|out| bounded::<4, _>(b"abcd", out)), "\"abcd\"");
-        assert_eq!(json(|out| bounded::<4, _>(b"abcde", out)), "\"abcd…\"");
-        assert_eq!(
-            json(|out| bounded::<2, _>("köln".as_bytes(), out)),
-            r#""k\\xc3…""#
-        );
+        assert_eq!(json(b"abcd", Care::bounded(4)), "\"abcd\"");
+        assert_eq!(json(b"abcde", Care::bounded(4)), "\"abcd…\"");
+        assert_eq!(json("köln".as_bytes(), Care::bounded(2)), r#""k\\xc3…""#);
     }
 }

@@ -1,19 +1,14 @@
 //! When a request came, as RFC 3339 has it: `2026-03-01T12:00:00.250Z`.
 
 use model::Moment;
-use serde::Serializer;
 
 /// Length of a time stamp.
 const TIMESTAMP_BYTES: usize = 24;
 /// The last moment with four digits for its year.
 const LAST: Moment = Moment(253_402_300_799_999);
 
-/// Serialises a moment as a time stamp in UTC, with milliseconds.
-pub(super) fn serialize<S: Serializer>(moment: &Moment, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(std::str::from_utf8(&timestamp(*moment)).expect("digits and punctuation"))
-}
-
-fn timestamp(moment: Moment) -> [u8; TIMESTAMP_BYTES] {
+/// A moment as a time stamp in UTC, with milliseconds.
+pub(super) fn timestamp(moment: Moment) -> [u8; TIMESTAMP_BYTES] {
     let moment = moment.min(LAST);
     let (year, month, day) = date(moment.seconds() / 86_400);
     let second = moment.seconds() % 86_400;

@@ -10,7 +10,7 @@ use model::Moment;
 use prometheus::Registry;
 
 use super::budget::RetryBudget;
-use super::choose::{Candidate, CandidatesForKey, Source};
+use super::choose::{Candidate, Candidates, CandidatesForKey, Source};
 use super::exchange::{Answer, Connections, ExchangeError, Hop, Outgoing};
 use super::health::Health;
 use super::limit::{Limits, Permit};
@@ -18,6 +18,7 @@ use super::metrics::Metrics;
 use super::names::{self, Names};
 use crate::config::UpstreamConfig;
 use crate::headers::ErrorType;
+use crate::world::World;
 
 /// Kept connections that are tried before a new one is asked for: after an upstream's restart several may be dead.
 const KEPT_CONNECTIONS_MAX: usize = 3;
@@ -69,6 +70,13 @@ impl Upstreams {
             names: Names::start(names::Options::default(), metrics.names.clone()).map_err(|error| error.to_string())?,
             metrics,
         })
+    }
+
+    /// Forgets the upstreams that `world` does not name.
+    pub(super) fn retain(&self, world: &World) {
+        let wanted = Candidates::names(world.services().iter().map(|service| &service.candidates));
+        self.health.retain(|name| wanted.contains(name));
+        self.limits.retain(|name| wanted.contains(name));
     }
 
     /// Sends `request` to the candidates in turn and gives the first answer, whatever its status.

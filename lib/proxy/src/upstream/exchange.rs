@@ -4,6 +4,7 @@
 //! own [`Connections`], so that a connection never crosses cores.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +15,9 @@ use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorType};
 use pingora_http::RequestHeader;
+use rustls::RootCertStore;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 
 use crate::headers::ErrorType as Fault;
 
@@ -34,7 +38,7 @@ pub struct ExchangeLimits {
     /// Idle connections kept per core, over all upstreams.
     pub pool_size: usize,
     /// A file of PEM certificates that upstreams are verified against; absent: the system's.
-    pub ca_file: Option<std::path::PathBuf>,
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Where a request goes.
@@ -96,6 +100,21 @@ pub struct Answer {
     pub fields: HeaderMap,
     session: HttpSession,
     peer: HttpPeer,
+}
+
+/// Whether `file` can serve as [`ExchangeLimits::ca_file`]: the connector takes for granted that it can.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn check_ca_file(file: &Path) -> Result<(), String> {
+    let mut roots = RootCertStore::empty();
+    let wrong = |what: &dyn std::fmt::Display| format!("ca_file {}: {what}", file.display());
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| wrong(&error))? {
+        let certificate = certificate.map_err(|error| wrong(&error))?;
+        roots.add(certificate).map_err(|error| wrong(&error))?;
+    }
+    if roots.is_empty() { Err(wrong(&"there is no certificate in it")) } else { Ok(()) }
 }
 
 impl Connections {

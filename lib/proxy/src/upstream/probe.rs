@@ -1,4 +1,5 @@
-//! Probes upstreams that are down, so that no client's request has to find out that one is back.
+//! Looks after upstreams behind the requests: probes those that are down, so that no client's request has to find out
+//! that one is back, and forgets those that no snapshot names any longer.
 //!
 //! A probe is `OPTIONS *` with one of the service's hosts: a node of this CDN answers it itself, and any answer of an
 //! origin shows that it is alive.
@@ -49,9 +50,14 @@ pub async fn run(
 ) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut epoch = None;
     loop {
         ticks.tick().await;
-        probe_due(upstreams, connections, &world(), &now).await;
+        let world = world();
+        if epoch.replace(world.epoch) != Some(world.epoch) {
+            upstreams.retain(&world);
+        }
+        probe_due(upstreams, connections, &world, &now).await;
     }
 }
 

@@ -1,9 +1,8 @@
-//! nginx with `proxy_cache`: small and large files from the page cache by sendfile, the set on disk by direct I/O.
+//! nginx with `proxy_cache`: files from the page cache by sendfile.
 
 use std::process::Command;
 
-use super::super::case::RAM_BYTES;
-use super::super::contestant::{Ground, READY_PATH, Setup, write};
+use super::super::contestant::{DiskReads, Ground, READY_PATH, Setup, write};
 use super::super::{cores, programs};
 use crate::up::fleet::Member;
 
@@ -41,6 +40,7 @@ pub(crate) fn set_up(ground: &Ground) -> Result<Setup, String> {
         http: ground.http,
         https: Some(ground.https),
         http2: true,
+        disk_reads: DiskReads::Files(ground.folder.join("cache")),
     })
 }
 
@@ -82,8 +82,6 @@ http {{
     proxy_http_version 1.1;
     proxy_set_header Connection \"\";
     location / {{ proxy_pass http://origin; }}
-    # More than the RAM of {ram} bytes must come from the disk, not from the page cache.
-    location /objects/disk- {{ proxy_pass http://origin; directio 512k; }}
   }}
 }}
 ",
@@ -92,6 +90,5 @@ http {{
         https = ground.https,
         certificate = ground.certificate.display(),
         key = ground.key.display(),
-        ram = RAM_BYTES,
     )
 }

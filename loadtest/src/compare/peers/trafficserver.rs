@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use super::super::case::RAM_BYTES;
-use super::super::contestant::{Ground, READY_PATH, Setup, write};
+use super::super::contestant::{DiskReads, Ground, READY_PATH, Setup, write};
 use super::super::{cores, programs};
 use crate::up::fleet::Member;
 
@@ -78,6 +78,7 @@ pub(crate) fn set_up(ground: &Ground) -> Result<Setup, String> {
         http: ground.http,
         https: Some(ground.https),
         http2: true,
+        disk_reads: DiskReads::Files(folder.join("cache")),
     })
 }
 

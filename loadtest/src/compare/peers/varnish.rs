@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::super::case::RAM_BYTES;
-use super::super::contestant::{Ground, READY_PATH, Setup, write};
+use super::super::contestant::{DiskReads, Ground, READY_PATH, Setup, write};
 use super::super::{cores, programs};
 use crate::up::fleet::Member;
 
@@ -49,6 +49,7 @@ pub(crate) fn set_up(ground: &Ground) -> Result<Setup, String> {
         http: ground.http,
         https: None,
         http2: false,
+        disk_reads: DiskReads::Mapped,
     })
 }
 

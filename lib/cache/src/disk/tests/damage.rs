@@ -33,8 +33,11 @@ fn head_of(key: u128) -> Bytes {
 }
 
 fn part_of(key: u128) -> Bytes {
-    static PARTS: LazyLock<Vec<Bytes>> =
-        LazyLock::new(|| (0..KEYS as u64).map(|key| body(1000 + key, PART_LENGTH)).collect());
+    static PARTS: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
+        (0..KEYS as u64)
+            .map(|key| body(1000 + key, PART_LENGTH))
+            .collect()
+    });
     PARTS[key as usize].clone()
 }
 

@@ -341,12 +341,26 @@ impl Simulation {
             found.fail_after(self.chance.random_range(0..4));
             let seed = self.chance.random();
             let device = Arc::new(found);
-            drop(open_log(device.clone(), REGION_BYTES, self.metrics.clone(), &mut StdRng::seed_from_u64(seed)));
-            found = if power_loss { device.after_power_loss(seed) } else { device.after_kill() };
+            drop(open_log(
+                device.clone(),
+                REGION_BYTES,
+                self.metrics.clone(),
+                &mut StdRng::seed_from_u64(seed),
+            ));
+            found = if power_loss {
+                device.after_power_loss(seed)
+            } else {
+                device.after_kill()
+            };
         }
         self.device = Arc::new(found);
         let mut chance = StdRng::seed_from_u64(self.chance.random());
-        let opened = open_log(self.device.clone(), REGION_BYTES, self.metrics.clone(), &mut chance);
+        let opened = open_log(
+            self.device.clone(),
+            REGION_BYTES,
+            self.metrics.clone(),
+            &mut chance,
+        );
         (self.store, self.log) = opened.expect("a crash leaves a device that opens");
     }
 
@@ -383,10 +397,21 @@ impl Simulation {
         );
         let history = self.histories.get_mut(&name).expect("observed");
         // What is gone stays gone until somebody puts it again.
-        let of_it = history.deeds.iter().find(|deed| observed.is_none() || deed.put == observed);
+        let of_it = history
+            .deeds
+            .iter()
+            .find(|deed| observed.is_none() || deed.put == observed);
         let length = of_it.expect("something was done to it").length;
-        let deeds = vec![Deed { put: observed, length }];
-        *history = History { deeds, written: 1, flushed: 1, place };
+        let deeds = vec![Deed {
+            put: observed,
+            length,
+        }];
+        *history = History {
+            deeds,
+            written: 1,
+            flushed: 1,
+            place,
+        };
     }
 }
 

@@ -40,7 +40,7 @@ impl Roll {
         }
     }
 
-    /// Ends every connection that waits for a request, now or later.
+    /// Has every connection end when it waits for a request for a while, now or later.
     pub(crate) fn close_idle(&self) {
         let mut entries = self.0.lock();
         entries.closes_idle = true;

@@ -62,6 +62,12 @@ impl Vitals {
         }
     }
 
+    /// As [`Vitals::await_client`], unless something earlier is awaited already.
+    pub(crate) fn hurry_client(&self, time: Duration) {
+        self.read_deadline
+            .fetch_min(self.shared.clock.after(time), Ordering::Relaxed);
+    }
+
     /// What was waited for has come.
     pub(crate) fn client_came(&self) {
         self.read_deadline.store(NONE, Ordering::Relaxed);
@@ -105,12 +111,12 @@ impl Vitals {
         self.answering.store(answering, Ordering::Relaxed);
     }
 
-    /// Whether the connection is to end as soon as it waits for a request.
+    /// Whether the connection is to end when it waits for a request for a while.
     pub(crate) fn closes_when_idle(&self) -> bool {
         self.close_when_idle.load(Ordering::Relaxed)
     }
 
-    /// Ends the connection when it waits for a request, at once if it does so now. Called from any thread.
+    /// Has the connection end when it waits for a request for a while. Called from any thread.
     pub(crate) fn close_when_idle(&self) {
         self.close_when_idle.store(true, Ordering::Release);
         if let Some(task) = self.task.get() {

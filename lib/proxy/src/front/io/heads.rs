@@ -13,6 +13,7 @@
 
 use std::io;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use pingora_core::protocols::http::date::get_cached_date;
@@ -25,6 +26,10 @@ use crate::front::head::{Framing, HeadScan, Progress};
 
 /// Read at once of a head that did not come whole.
 const READ_BYTES: usize = 4096;
+
+/// How long a connection waits for a request when the process drains: a client that is busy sends its next one within
+/// that time and is then told to go; one that pauses longer has nothing under way when its connection ends.
+pub(crate) const LAST_WAIT: Duration = Duration::from_millis(500);
 
 /// The reading side of an HTTP/1 connection.
 pub(crate) struct HeadReader {
@@ -176,10 +181,11 @@ impl HeadReader {
     ) -> Poll<io::Result<Next>> {
         let before = buf.filled().len();
         if transport.duplex().poll_read(cx, buf)?.is_pending() {
-            if !vitals.is_answering() {
-                if vitals.closes_when_idle() {
-                    return Poll::Ready(Ok(self.close_idle()));
-                }
+            if vitals.is_answering() {
+                // An answer may take as long as it likes.
+            } else if vitals.closes_when_idle() {
+                vitals.hurry_client(LAST_WAIT);
+            } else {
                 vitals.keep_awaiting_client(vitals.shared.limits.idle_timeout);
             }
             return Poll::Pending;

@@ -22,6 +22,7 @@ use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+pub(crate) use heads::LAST_WAIT;
 pub use session::{client_io, connection_info};
 pub(crate) use socket::Socket;
 pub(crate) use transport::Transport;

@@ -139,9 +139,14 @@ fn a_client_that_never_shakes_hands_or_never_begins_h2_is_closed() {
     run(async {
         let mut silent = TcpStream::connect(house.https()).await.unwrap();
         assert_eq!(silent.read(&mut [0; 8]).await.unwrap(), 0);
+        let mut silent = raw_h2(&house).await;
+        silent.write_all(b"PRI * HTTP/2.0\r\n").await.unwrap();
+        // The server's own settings come first, then the end, with or without a close_notify.
+        while silent.read(&mut [0; 64]).await.is_ok_and(|count| count > 0) {}
     });
-    assert_eq!(house.count("tls_handshakes_total", "timeout"), 1);
     house.wait_until_empty();
+    assert_eq!(house.count("tls_handshakes_total", "timeout"), 1);
+    assert_eq!(house.refused("header_timeout"), 1);
 }
 
 #[test]
