@@ -69,6 +69,11 @@ impl Object {
         }
     }
 
+    /// The same bytes under a head that knows more of them.
+    pub(crate) fn with_head(self, head: Arc<Head>) -> Object {
+        Object { head, ..self }
+    }
+
     /// What is known of it but its bytes. Its `length` stays `None` where a fill began without `Content-Length`, also
     /// when that has ended meanwhile: [`Object::length`] knows it then.
     #[must_use]

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 /// Waits for the end of its standard input, then kills the group that is its argument.
-const SCRIPT: &str = "read line; kill -KILL -- \"-$0\"";
+const SCRIPT: &str = "read line; kill -s KILL -- \"-$0\"";
 
 /// A running guard.
 #[derive(Debug)]
@@ -51,6 +51,7 @@ mod tests {
                 .args(["-c", script])
                 .process_group(0)
                 .stdout(Stdio::null())
+                .stderr(Stdio::null())
                 .spawn()
                 .unwrap()
         };

@@ -53,7 +53,7 @@ fn an_origin_that_fails_is_replaced_by_the_other_until_it_is_back() {
 }
 
 #[test]
-fn an_origin_never_sees_more_connections_than_it_allows() {
+fn an_origin_never_has_more_requests_to_answer_than_it_allows() {
     const LIMIT: u32 = 4;
     let cdn = builder()
         .parents("ams", 1)
@@ -77,11 +77,11 @@ fn an_origin_never_sees_more_connections_than_it_allows() {
             "{status} {why}"
         );
     }
-    assert!(
-        cdn.origin().most_open_connections() <= u64::from(LIMIT),
-        "{}",
-        cdn.origin().most_open_connections()
-    );
+    let at_once = cdn.origin().most_requests_at_once();
+    assert!(at_once <= u64::from(LIMIT), "{at_once}");
+    // Each of the two threads may keep as many unused connections as it had in use.
+    let open = cdn.origin().most_open_connections();
+    assert!(open <= 2 * u64::from(LIMIT), "{open}");
     assert!(cdn.origin().total() >= LIMIT as usize);
     assert_eq!(
         client.get("/afterwards").status(),

@@ -71,8 +71,8 @@ impl DiskMetrics {
         let dropped = within.counters(
             "records_dropped_total",
             "Records not written, by reason. queue_full: the disk cannot keep up with fills, hits will suffer if it \
-             grows for minutes; too_large: an object's parts do not fit a region; read_only: closed, or writing has \
-             failed; failed: a write failed, look at the log.",
+             grows for minutes; too_large: an object's parts do not fit a region; failed: a write failed, look \
+             at the log; read_only: put after that, or after the cache was closed.",
             "reason",
         )?;
         let reads = within.counters(

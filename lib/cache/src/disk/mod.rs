@@ -10,7 +10,7 @@
 //! ```
 //!
 //! An object is a *head* (everything known of it but its bytes), found by key, and *parts* of up to 4 MiB, found by
-//! (key, version, number), each committed on its own; parts may be absent. The bytes are drawn in [`format`].
+//! (key, version, number), each committed on its own; parts may be absent. The bytes are drawn in `format/`.
 //!
 //! Invariants, each held by a test:
 //! - No wrong byte is ever returned: every read checks the record's header, its key, and the checksums of what it returns.
@@ -37,6 +37,7 @@ mod removals;
 mod store;
 #[cfg(test)]
 mod tests;
+mod walk;
 mod writer;
 
 pub use commit::{Commit, Fate};
@@ -89,22 +90,14 @@ impl Disk {
     /// Fails when an option is out of range, the device is too small, in use by another process, or cannot be read.
     pub fn open(device: Arc<dyn Device>, options: Options, metrics: DiskMetrics) -> io::Result<Disk> {
         options.check()?;
-        let start = Instant::now();
         device.lock(options.lock_patience)?;
-        let opened = open_log(
-            device.clone(),
-            options.region_bytes,
-            metrics,
-            &mut StdRng::from_os_rng(),
-        );
-        let (store, log) = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
-                // What went wrong first is what matters.
-                device.unlock().ok();
-                return Err(error);
-            }
-        };
+        // What went wrong first is what matters: whether the lock is then released cleanly is not.
+        Disk::open_locked(device.clone(), options, metrics).inspect_err(|_| drop(device.unlock()))
+    }
+
+    fn open_locked(device: Arc<dyn Device>, options: Options, metrics: DiskMetrics) -> io::Result<Disk> {
+        let start = Instant::now();
+        let (store, log) = open_log(device, options.region_bytes, metrics, &mut StdRng::from_os_rng())?;
         store.metrics.recovery_seconds.set(start.elapsed().as_secs_f64());
         let readers = ReadPool::start(&store, options.read_threads, options.read_queue)?;
         let queue = Arc::new(Queue::new(options.queue_bytes, store.metrics.queue_bytes.clone()));
@@ -208,12 +201,13 @@ impl Disk {
     pub fn remove(&self, key_hash: u128) {
         let store = &self.shared.store;
         store.metrics.removals.inc();
-        if let Err(refusal) = self.shared.queue.offer_removal(key_hash, &store.removals) {
+        if self
+            .shared
+            .queue
+            .offer_removal(key_hash, &store.removals)
+            .is_err()
+        {
             store.metrics.removals_lost.inc();
-            tracing::warn!(
-                ?refusal,
-                "cache disk: a removal cannot be written; the object may return after a restart"
-            );
         }
         store.index.remove(store.index.head(key_hash));
     }
@@ -225,11 +219,16 @@ impl Disk {
     }
 
     fn put(&self, record: Record) -> Commit {
-        let dropped = &self.shared.store.metrics.dropped;
-        self.shared.queue.offer(record).unwrap_or_else(|refusal| {
+        let store = &self.shared.store;
+        let offered = if store.is_read_only() {
+            Err(Refusal::Closed)
+        } else {
+            self.shared.queue.offer(record)
+        };
+        offered.unwrap_or_else(|refusal| {
             match refusal {
-                Refusal::Full => dropped.queue_full.inc(),
-                Refusal::Closed => dropped.read_only.inc(),
+                Refusal::Full => store.metrics.dropped.queue_full.inc(),
+                Refusal::Closed => store.metrics.dropped.read_only.inc(),
             }
             Commit::refused()
         })
@@ -288,7 +287,7 @@ fn open_log(
         chance.random(),
         metrics,
     ));
-    let next = recover::rebuild_index(&store)?;
+    let next = recover::rebuild_index(&store);
     let log = Log::new(store.clone(), next, Box::new(StdRng::from_rng(chance)));
     Ok((store, log))
 }

@@ -167,6 +167,15 @@ impl Queue {
         commit
     }
 
+    /// Takes nothing more and gives up what is here: its commits resolve to dropped.
+    pub(super) fn abandon(&self) {
+        let mut waiting = self.waiting.lock();
+        waiting.closed = true;
+        waiting.events.clear();
+        waiting.bytes = 0;
+        self.gauge.set(0);
+    }
+
     /// The next event, waited for until `deadline`, or for ever. A deadline that has passed comes first, so that a
     /// busy queue cannot put it off.
     pub(super) fn next(&self, deadline: Option<Instant>) -> Event {

@@ -7,17 +7,15 @@
 
 use super::aligned::AlignedBuffer;
 use super::device::{BLOCK_BYTES, Device};
-use super::format::record::{Kind, RecordHeader};
-use super::format::region::{FooterEntry, RegionLife};
+use super::format::record::Kind;
+use super::format::region::{FooterEntry, RegionLife, Trailer};
 use super::format::superblock::{Foreign, OFFSETS, Superblock};
-use super::format::{Geometry, UNIT_BYTES};
+use super::format::{FORMAT_VERSION, Geometry};
 use super::log::{Next, write_end};
 use super::store::Store;
+use super::walk::{List, walk};
 use std::collections::HashSet;
 use std::io;
-
-/// How much of an unsealed region is read at once while its record headers are walked.
-const WALK_BYTES: u64 = 256 << 10;
 
 /// Reads the superblock, or formats a device that is not ours, is of another format version or was divided otherwise.
 /// `fresh_uuid` becomes the device's when it is formatted. Fails only when the device does.
@@ -46,7 +44,7 @@ pub(super) fn read_or_format(
         (None, (Err(Foreign::OtherVersion(version)), _)) => {
             format!(
                 "it has format version {version}, this release reads and writes {}",
-                super::format::FORMAT_VERSION
+                FORMAT_VERSION
             )
         }
         (None, (_, true)) => "it is blank".to_owned(),
@@ -79,74 +77,78 @@ fn write_superblocks(device: &dyn Device, superblock: Superblock) -> io::Result<
 #[derive(Debug, Clone, Copy)]
 struct Survey {
     life: RegionLife,
-    sealed: bool,
+    /// The footer of that life; a region that was being filled has none.
+    sealed: Option<Trailer>,
 }
 
-/// What a region holds.
-struct List {
-    entries: Vec<FooterEntry>,
-    /// Nothing is missing between the region's start and its end.
-    complete: bool,
-    /// Where the last record ends, from the region's start, if that was found by walking.
-    records_end: Option<u64>,
-}
-
-/// Rebuilds the index and seals what was open. Returns where the log goes on.
-pub(super) fn rebuild_index(store: &Store) -> io::Result<Next> {
+/// Rebuilds the index and seals what was open. Returns where the log goes on. What cannot be read is missing
+/// afterwards; if the device refuses to write, it is served read-only.
+pub(super) fn rebuild_index(store: &Store) -> Next {
     let geometry = store.geometry;
     // A predecessor that was killed may have written what it never flushed. It is found, so it must stay.
-    store.device.flush()?;
+    read_only_on_failure(store, store.device.flush());
     let surveys: Vec<Option<Survey>> = (0..geometry.region_count)
         .map(|number| survey(store, number))
         .collect();
     let Some(newest) = surveys
         .iter()
         .flatten()
-        .max_by_key(|survey| survey.life.sequence)
-        .copied()
+        .map(|survey| survey.life)
+        .max_by_key(|life| life.sequence)
     else {
-        return Ok(Next {
+        return Next {
             number: 0,
             sequence: 1,
-        });
+        };
     };
     let mut removed = HashSet::new();
-    let mut expected = newest.life;
-    let mut regions = 0_u32;
+    let mut expected = newest;
+    let mut regions = 0;
     while regions < geometry.region_count && expected.sequence > 0 {
         let found =
-            surveys[expected.number as usize].filter(|survey| survey.life.sequence == expected.sequence);
+            surveys[expected.number as usize].filter(|found| found.life.sequence == expected.sequence);
         let Some(found) = found else { break };
-        let list = list_of(store, found)?;
+        let list = list_of(store, found);
         store.begin_life(found.life);
         insert(store, found.life, &list.entries, &mut removed);
         regions += 1;
         if let Some(records_end) = list.records_end {
             // It was being filled, or its footer is damaged: from now on it is like the others.
-            write_end(store, found.life, records_end, &list.entries)?;
-            store.device.flush()?;
-            if !list.complete && found.life.sequence != newest.life.sequence {
-                tracing::warn!(
-                    region = found.life.number,
-                    "cache disk: part of this region is unreadable; everything older is given up"
-                );
-                break;
-            }
+            let written = write_end(store, found.life, records_end, &list.entries);
+            read_only_on_failure(store, written.and_then(|()| store.device.flush()));
         }
-        expected.number = geometry.before(expected.number);
-        expected.sequence -= 1;
+        if !list.complete && found.life != newest {
+            tracing::warn!(
+                region = found.life.number,
+                "cache disk: part of this region is unreadable; everything older is given up"
+            );
+            break;
+        }
+        expected = RegionLife {
+            number: geometry.before(expected.number),
+            sequence: expected.sequence - 1,
+            ..expected
+        };
     }
-    let older = surveys.iter().flatten().count() - regions as usize;
-    tracing::info!(
-        regions,
-        given_up = older,
-        records = store.metrics.slots.get(),
-        "cache disk: index rebuilt"
-    );
-    Ok(Next {
-        number: geometry.after(newest.life.number),
-        sequence: newest.life.sequence + 1,
-    })
+    let given_up = surveys.iter().flatten().count() - regions as usize;
+    let records = store.metrics.slots.get();
+    tracing::info!(regions, given_up, records, "cache disk: index rebuilt");
+    Next {
+        number: geometry.after(newest.number),
+        sequence: newest.sequence + 1,
+    }
+}
+
+fn read_only_on_failure(store: &Store, written: io::Result<()>) {
+    if let Err(error) = written {
+        tracing::error!(
+            %error,
+            "cache disk: a write failed at start; nothing is written until restart, what is there is served: check \
+             the drive"
+        );
+        store.metrics.write_errors.inc();
+        store.set_read_only();
+    }
 }
 
 /// Looks at a region's header and trailer. The later of the two lives is the one it is in: a header that was lost
@@ -162,103 +164,35 @@ fn survey(store: &Store, number: u32) -> Option<Survey> {
     let opened = header
         .ok()
         .and_then(|block| RegionLife::decode(store.uuid, number, &block));
-    let sealed = trailer.ok().flatten().map(|trailer| trailer.life);
-    match (opened, sealed) {
-        (Some(opened), Some(sealed)) if opened.sequence > sealed.sequence => Some(Survey {
+    match (opened, trailer.ok().flatten()) {
+        (Some(opened), Some(trailer)) if opened.sequence > trailer.life.sequence => Some(Survey {
             life: opened,
-            sealed: false,
+            sealed: None,
         }),
-        (_, Some(sealed)) => Some(Survey {
-            life: sealed,
-            sealed: true,
+        (_, Some(trailer)) => Some(Survey {
+            life: trailer.life,
+            sealed: Some(trailer),
         }),
         (Some(opened), None) => Some(Survey {
             life: opened,
-            sealed: false,
+            sealed: None,
         }),
         (None, None) => None,
     }
 }
 
 /// The region's own list, or what a walk finds when there is none.
-fn list_of(store: &Store, survey: Survey) -> io::Result<List> {
-    if survey.sealed
-        && let Ok(Some(trailer)) = store.trailer_of(survey.life.number)
-        && let Ok(Some(entries)) = store.list_of(&trailer)
-    {
-        return Ok(List {
+fn list_of(store: &Store, survey: Survey) -> List {
+    let listed = survey
+        .sealed
+        .and_then(|trailer| store.list_of(&trailer).ok().flatten());
+    match listed {
+        Some(entries) => List {
             entries,
             complete: true,
             records_end: None,
-        });
-    }
-    walk(store, survey.life)
-}
-
-/// Goes from record to record up to the first that is none.
-fn walk(store: &Store, life: RegionLife) -> io::Result<List> {
-    let mut window = Window {
-        store,
-        number: life.number,
-        start: 0,
-        bytes: None,
-    };
-    let mut entries = Vec::new();
-    let mut at = BLOCK_BYTES as u64;
-    let mut complete = false;
-    while at + UNIT_BYTES <= store.geometry.region_bytes {
-        let Some(header) = RecordHeader::decode(window.at(at)?) else {
-            break;
-        };
-        let end = at + header.span();
-        if header.life != life.life
-            || end > store.geometry.records_end(entries.len() + 1) + BLOCK_BYTES as u64
-        {
-            break;
-        }
-        match header.kind {
-            Kind::Head | Kind::Part | Kind::Tombstone => entries.push(FooterEntry {
-                key_hash: header.key_hash,
-                version: header.version,
-                part: header.part,
-                offset_units: (at / UNIT_BYTES) as u32,
-                length_units: (header.span() / UNIT_BYTES) as u32,
-                kind: header.kind,
-            }),
-            Kind::Padding => {}
-            Kind::End => {
-                complete = true;
-                break;
-            }
-        }
-        at = end;
-    }
-    Ok(List {
-        entries,
-        complete,
-        records_end: Some(at),
-    })
-}
-
-/// A piece of a region, moved along as a walk needs it.
-struct Window<'a> {
-    store: &'a Store,
-    number: u32,
-    start: u64,
-    bytes: Option<AlignedBuffer>,
-}
-
-impl Window<'_> {
-    /// The bytes from `at` to the end of its unit at least.
-    fn at(&mut self, at: u64) -> io::Result<&[u8]> {
-        let end = self.start + self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        if !(self.start..end).contains(&at) {
-            self.start = at - at % BLOCK_BYTES as u64;
-            let end = (self.start + WALK_BYTES).min(self.store.geometry.region_bytes);
-            self.bytes = Some(self.store.read_blocks(self.number, self.start..end)?.0);
-        }
-        let bytes: &[u8] = self.bytes.as_deref().unwrap_or_default();
-        Ok(&bytes[(at - self.start) as usize..])
+        },
+        None => walk(store, survey.life),
     }
 }
 

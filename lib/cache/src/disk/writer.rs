@@ -34,6 +34,7 @@ impl Writer {
 
     /// Serves the queue until it is closed.
     pub(super) fn run(mut self, queue: &Queue) {
+        let _closed = CloseAtEnd(queue);
         loop {
             match queue.next(self.deadline()) {
                 Event::Write(write) => self.write(write, Instant::now()),
@@ -114,5 +115,14 @@ impl Writer {
             (true, due) => due,
             (false, _) => None,
         };
+    }
+}
+
+/// Whatever ends the writer, nobody waits for it afterwards.
+struct CloseAtEnd<'a>(&'a Queue);
+
+impl Drop for CloseAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }

@@ -162,9 +162,6 @@ impl Filler {
             Some(pieces) => self.put_part(part, pieces),
             None => self.copy = DiskCopy::GivenUp,
         }
-        if let DiskCopy::Going(_) = self.copy {
-            self.growing.handed_over(self.chunks);
-        }
     }
 
     fn put_part(&mut self, part: u64, pieces: Vec<Bytes>) {
@@ -247,19 +244,17 @@ impl Filler {
         let shared = Arc::clone(&self.open.shared);
         let tiers = &fills.tiers;
         let mut commits = None;
-        let kept = {
+        {
             let shard = fills.shard(&shared.key).lock();
             // Evicted while it was filled: only those who read it already may have it.
             let wanted = shard.has(&shared);
             if wanted {
                 commits = self.put_head(&cell.head);
             }
-            let kept = wanted && (commits.is_some() || tiers.ram.admits(length));
-            if kept {
+            if wanted && (commits.is_some() || tiers.ram.admits(length)) {
                 tiers.ram.keep_cell(cell.clone());
             }
-            kept
-        };
+        }
         self.growing.finish(End::Complete(length));
         tiers.metrics.fills_finished.inc();
         let landing = Landing {
@@ -272,9 +267,10 @@ impl Filler {
         {
             drop(runtime.spawn(landing.wait(commits)));
         }
-        match kept {
-            true => Object::of_cell(cell, tiers, Source::Fill),
-            false => self.object(),
+        match cell.whole {
+            Some(_) => Object::of_cell(cell, tiers, Source::Fill),
+            // As long as the disk is writing, the growing object is the surest to have all bytes.
+            None => Object::of_growing(&self.growing).with_head(cell.head),
         }
     }
 

@@ -10,7 +10,12 @@
 //! into one piece of memory, which the RAM tier, the disk's queue and the readers then share.
 
 use super::{Failure, memory::FillMemory};
-use crate::{head::Head, ram::CHUNK_BYTES, relay::Bell, tiers::Tiers};
+use crate::{
+    head::Head,
+    ram::CHUNK_BYTES,
+    relay::Bell,
+    tiers::{CHUNKS_PER_PART, Tiers},
+};
 use bytes::{Bytes, BytesMut};
 use parking_lot::RwLock;
 use std::{
@@ -42,8 +47,6 @@ struct Body {
     chunks: VecDeque<Bytes>,
     /// Number of the first chunk in `chunks`; those before it were released.
     first_kept: u64,
-    /// Chunks below this number were handed to the disk.
-    handed_over: u64,
     /// Known to [`FillMemory`] as having chunks to release.
     enlisted: bool,
     tail: Vec<Piece>,
@@ -215,11 +218,6 @@ impl Growing {
         self.whole.get_or_init(|| whole);
     }
 
-    /// Chunks below `number` were handed to the disk: they are released first.
-    pub(crate) fn handed_over(&self, number: u64) {
-        self.body.write().handed_over = number;
-    }
-
     /// Ends the fill; the first end counts. Says whether this was it, and rings the bell.
     pub(crate) fn finish(&self, end: End) -> bool {
         let mut body = self.body.write();
@@ -239,11 +237,11 @@ impl Growing {
         first
     }
 
-    /// Releases the oldest chunk; with `only_handed_over`, only one that the disk was given.
-    pub(crate) fn release_oldest(&self, only_handed_over: bool) -> Release {
+    /// Releases the oldest chunk; with `only_on_disk`, only one that can be read from there.
+    pub(crate) fn release_oldest(&self, only_on_disk: bool) -> Release {
         let mut body = self.body.write();
         let mut bytes = 0;
-        let may_go = !only_handed_over || body.first_kept < body.handed_over;
+        let may_go = !only_on_disk || self.tiers.on_disk(&self.head, body.first_kept / CHUNKS_PER_PART);
         if let Some(chunk) = body.chunks.pop_front_if(|_| may_go) {
             bytes = chunk.len() as u64;
             body.first_kept += 1;
@@ -343,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn under_pressure_chunks_go_oldest_first_and_those_on_disk_before_others() {
+    fn under_pressure_chunks_go_oldest_first_and_from_each_object_in_turn() {
         let (one, memory, metrics) = growing(3 * CHUNK_BYTES);
         let two = Arc::new(Growing::new(
             Arc::clone(&one.head),
@@ -354,17 +352,12 @@ mod tests {
         append(&one, &chunk);
         append(&two, &chunk);
         append(&two, &chunk);
-        two.handed_over(1);
         assert_eq!(metrics.fill_bytes.get(), 3 * CHUNK_BYTES as i64);
         append(&one, &chunk);
-        assert_eq!((one.first_kept(), two.first_kept()), (0, 1), "the disk has it");
+        assert_eq!((one.first_kept(), two.first_kept()), (1, 0));
         append(&one, &chunk);
-        assert_eq!(
-            (one.first_kept(), two.first_kept()),
-            (1, 1),
-            "in turn, since nothing more was handed over"
-        );
-        assert!(one.chunk(0).is_none() && two.chunk(1).is_some());
+        assert_eq!((one.first_kept(), two.first_kept()), (1, 1));
+        assert!(one.chunk(0).is_none() && one.chunk(1).is_some() && two.chunk(1).is_some());
         assert!(matches!(two.at(0), Found::Released));
         one.release_all();
         assert_eq!(

@@ -76,9 +76,9 @@ impl FillMemory {
         self.holders.lock().push_back(Arc::downgrade(growing));
     }
 
-    /// Lets go of chunks, in turn over all objects: first such as have been handed to the disk, then any.
+    /// Lets go of chunks, in turn over all objects: first such as the disk has, then any.
     fn make_room(&self) {
-        for only_handed_over in [true, false] {
+        for only_on_disk in [true, false] {
             let mut turns = self.holders.lock().len();
             while turns > 0 && self.used.load(Ordering::SeqCst) > self.limit {
                 let Some(holder) = self.holders.lock().pop_front() else {
@@ -88,7 +88,7 @@ impl FillMemory {
                     turns -= 1;
                     continue;
                 };
-                let release = growing.release_oldest(only_handed_over);
+                let release = growing.release_oldest(only_on_disk);
                 if release.holds_more {
                     self.holders.lock().push_back(holder);
                 }

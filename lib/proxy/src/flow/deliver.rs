@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use cache::policy::{conditional, range};
-use cache::{Head, Object, Prepared, Reader};
+use cache::{Head, Object, Prepared, ReadError, Reader};
 use http::header;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::downstream::{AnswerHead, Body, ClientGone, Downstream, Stored};
 use super::{Forwarded, Visit, status};
-use crate::headers::age;
+use crate::headers::{ErrorType, age};
 use crate::world::{ServiceWorld, World};
 
 /// Bytes gathered for one write: enough to keep a core busy with copying rather than with system calls, little enough
@@ -98,7 +98,7 @@ impl<D: Downstream> Visit<'_, '_, D> {
     /// Sends what a reader still brings.
     async fn pour(&mut self, reader: &mut Reader) -> Result<(), ClientGone> {
         let mut pieces = VecDeque::new();
-        while let Some(first) = reader.next().await.map_err(|_| ClientGone)? {
+        while let Some(first) = reader.next().await.map_err(|error| self.cut_short(&error))? {
             let mut gathered = first.len();
             pieces.push_back(first);
             while gathered < WRITE_BYTES_MAX
@@ -113,12 +113,23 @@ impl<D: Downstream> Visit<'_, '_, D> {
         Ok(())
     }
 
+    /// The object's bytes end before the answer's: the client is told by breaking off.
+    fn cut_short(&mut self, error: &ReadError) -> ClientGone {
+        let kind = match error {
+            ReadError::Aborted(failure) => ErrorType::from_token(failure.error),
+            ReadError::Gone | ReadError::Lagged => None,
+        };
+        self.reply.trail.error = Some(kind.unwrap_or(ErrorType::ProxyInternalError));
+        tracing::warn!(key = self.key.text(), %error, "an answer is broken off");
+        ClientGone
+    }
+
     fn own_fields(&self, head: &Head, part: &Part, forwarded: Forwarded) -> Vec<(HeaderName, HeaderValue)> {
         let now = self.reply.request.now;
         let node = self.reply.trail.world.identity.node.as_str();
         let mut own = Vec::with_capacity(5);
         own.push((header::AGE, age::value(head.freshness.age(now))));
-        own.push((status::CACHE_STATUS, status::of_object(node, forwarded, &head.freshness, now)));
+        own.push((header::CACHE_STATUS, status::of_object(node, forwarded, &head.freshness, now)));
         if let (Some(max_age), Some(_)) = (self.reply.core.node.hsts, self.reply.request.tls)
             && let Ok(value) = HeaderValue::from_str(&format!("max-age={}", max_age.as_secs()))
         {

@@ -38,7 +38,7 @@ impl<D: Downstream> Reply<'_, '_, D> {
         let asked = Forwarded::Miss { revalidated: false, collapsed: false };
         let fields = vec![
             (PROXY_STATUS, proxy_status.value()),
-            (status::CACHE_STATUS, status::of_relay(self.node(), asked, failure.status)),
+            (header::CACHE_STATUS, status::of_relay(self.node(), asked, failure.status)),
         ];
         let message = match failure.status {
             StatusCode::GATEWAY_TIMEOUT => "upstream did not answer in time\n",

@@ -89,7 +89,7 @@ impl<D: Downstream> Visit<'_, '_, D> {
         fields.remove(header::CONTENT_LENGTH);
         self.service.rules.response.apply(&mut fields);
         self.reply.trail.world.via.append(&mut fields, http::Version::HTTP_11);
-        fields.append(status::CACHE_STATUS, status::of_relay(node.as_str(), forwarded, status));
+        fields.append(header::CACHE_STATUS, status::of_relay(node.as_str(), forwarded, status));
         let mut list = Vec::with_capacity(fields.len());
         let mut last = None;
         for (name, value) in fields {

@@ -1,13 +1,10 @@
 //! What `Cache-Status` (RFC 9211) says of an answer. Pure.
 
 use cache::policy::freshness::Freshness;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use model::Moment;
 
 use crate::headers::cache_status::{self, CacheStatus, ForwardReason, Handling};
-
-/// The field's name.
-pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Whether and why upstream was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

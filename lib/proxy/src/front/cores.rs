@@ -98,13 +98,12 @@ impl Prepared {
                     runtime,
                     listeners,
                 } = self;
-                let reports = wires.reports.clone();
+                let _end = EndReport(wires.reports.clone());
                 runtime.block_on(async move {
                     let app = build(index);
                     live(app, listeners, wires).await;
                 });
                 runtime.shutdown_timeout(RUNTIME_END);
-                report(&reports, Stage::End);
             })
     }
 }
@@ -151,6 +150,15 @@ where
             }
             Stage::End => break,
         }
+    }
+}
+
+/// Reports the end of a core, also when it panics.
+struct EndReport(Sender<Report>);
+
+impl Drop for EndReport {
+    fn drop(&mut self) {
+        report(&self.0, Stage::End);
     }
 }
 

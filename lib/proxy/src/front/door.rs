@@ -97,6 +97,7 @@ impl FrontDoor {
         let mut cores = Cores {
             threads: Vec::with_capacity(cores),
             reports,
+            ended: 0,
             drained: None,
         };
         for core in prepared {

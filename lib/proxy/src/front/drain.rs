@@ -4,11 +4,12 @@
 //! the owner says "not ready", then calls drain:
 //!   1. every core accepts what waits in its queues and closes its sockets
 //!   2. the shutdown watch turns true: the next h1 answer says `Connection: close`, h2 gets GOAWAY
-//!   3. a pause, in which busy clients get that answer; then h1 connections without a request end
+//!   3. h1 connections end when they wait for a request for half a second: busy clients get that answer first
 //!   4. what is left is waited for until the time is over, and cut
 //! ```
 //!
-//! In any other order requests are lost: of 640 busy keep-alive connections 358 when idle ones are closed at once.
+//! In any other order requests are lost: of 640 busy keep-alive connections 358 when idle ones are closed at once. The
+//! application's `cleanup` is called after the half second, if any connection outlives it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,10 +23,6 @@ use tokio::sync::watch;
 use super::tls::CertificateError;
 use super::{FrontError, Shared};
 
-/// How long clients that are busy may take to send their next request and be told to go. A client that pauses longer
-/// has nothing under way when its connection ends.
-const IDLE_PAUSE: Duration = Duration::from_millis(500);
-
 /// How long a core may take to end once all its connections are gone or cut.
 const CORE_END: Duration = Duration::from_secs(5);
 
@@ -36,7 +33,7 @@ pub(crate) enum Stage {
     Serving,
     /// Take what waits, then close the sockets.
     StopAccepting,
-    /// End connections that wait for a request.
+    /// End connections that wait for a request for a while.
     CloseIdle,
     /// End.
     End,
@@ -66,6 +63,8 @@ pub struct Running {
 pub(crate) struct Cores {
     pub(crate) threads: Vec<JoinHandle<()>>,
     pub(crate) reports: Receiver<Report>,
+    /// How many have reported their end.
+    pub(crate) ended: usize,
     pub(crate) drained: Option<Drained>,
 }
 
@@ -132,26 +131,18 @@ impl Running {
             return drained;
         }
         let deadline = Instant::now() + timeout;
-        self.enter(Stage::StopAccepting, &cores, deadline);
+        self.stage.send_replace(Stage::StopAccepting);
+        if !cores.await_all(Stage::StopAccepting, deadline) {
+            tracing::warn!("a core did not close its sockets in time");
+        }
         self.shutdown.send_replace(true);
-        self.shared
-            .slots
-            .wait_until_none(deadline.min(Instant::now() + IDLE_PAUSE));
-        self.enter(Stage::CloseIdle, &cores, deadline);
+        self.stage.send_replace(Stage::CloseIdle);
         let cut = self.shared.slots.wait_until_none(deadline);
         self.shared.metrics.cut.inc_by(cut as u64);
         self.end(&mut cores);
         let drained = Drained { cut };
         cores.drained = Some(drained);
         drained
-    }
-
-    /// Announces a stage and waits until every core has reached it.
-    fn enter(&self, stage: Stage, cores: &Cores, deadline: Instant) {
-        self.stage.send_replace(stage);
-        if !cores.await_all(stage, deadline) {
-            tracing::warn!(?stage, "a core did not reach this stage of the drain in time");
-        }
     }
 
     fn end(&self, cores: &mut Cores) {
@@ -178,14 +169,16 @@ impl Drop for Running {
 }
 
 impl Cores {
-    /// Waits until every core has reported `stage`; false when time ran out or a core died.
-    pub(crate) fn await_all(&self, stage: Stage, deadline: Instant) -> bool {
-        let mut missing = self.threads.len();
+    /// Waits until every core has reported `stage`, or has ended; false when time ran out.
+    fn await_all(&mut self, stage: Stage, deadline: Instant) -> bool {
+        let mut missing = self.threads.len() - self.ended;
         while missing > 0 {
-            match self
-                .reports
-                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            {
+            let patience = deadline.saturating_duration_since(Instant::now());
+            match self.reports.recv_timeout(patience) {
+                Ok(Report(Stage::End)) => {
+                    self.ended += 1;
+                    missing -= 1;
+                }
                 Ok(Report(reached)) if reached == stage => missing -= 1,
                 Ok(_) => {}
                 Err(_) => return false,
@@ -199,12 +192,10 @@ impl Cores {
     /// # Errors
     /// When one died before.
     pub(crate) fn await_start(&self) -> Result<(), FrontError> {
-        let mut missing = self.threads.len();
-        while missing > 0 {
+        for _ in &self.threads {
             match self.reports.recv() {
-                Ok(Report(Stage::Serving)) => missing -= 1,
-                Ok(_) => {}
-                Err(_) => return Err(FrontError::CoreDied),
+                Ok(Report(Stage::Serving)) => {}
+                Ok(_) | Err(_) => return Err(FrontError::CoreDied),
             }
         }
         Ok(())

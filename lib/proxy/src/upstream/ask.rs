@@ -13,7 +13,7 @@ use super::budget::RetryBudget;
 use super::choose::{Candidate, Candidates, CandidatesForKey, Source};
 use super::exchange::{Answer, Connections, ExchangeError, Hop, Outgoing};
 use super::health::Health;
-use super::limit::{Limits, Permit};
+use super::limit::{self, Limits, Permit};
 use super::metrics::Metrics;
 use super::names::{self, Names};
 use crate::config::UpstreamConfig;
@@ -138,20 +138,22 @@ impl Upstreams {
             detail,
             upstream: Some(candidate.name.clone()),
         };
-        let permit = match candidate.connections_max {
-            Some(size) => {
-                let limit = self.limits.of(&candidate.name, size);
-                Some(limit.acquire().await.map_err(|refused| {
-                    unanswered(ErrorType::ConnectionLimitReached, refused.to_string())
-                })?)
-            }
-            None => None,
-        };
+        // The name first: a slow look-up holds no place.
         let addresses = self
             .names
             .resolve(&candidate.host, candidate.private_allowed, now)
             .await
             .map_err(|error| unanswered(error.error_type(), error.to_string()))?;
+        let permit = match candidate.connections_max {
+            Some(size) => {
+                let limit = self.limits.of(&candidate.name, size);
+                let refused = |refused: limit::Refused| {
+                    unanswered(ErrorType::ConnectionLimitReached, refused.to_string())
+                };
+                Some(limit.acquire().await.map_err(refused)?)
+            }
+            None => None,
+        };
         let mut request = request.clone();
         if let Some(host) = &candidate.host_header {
             request.fields.insert(header::HOST, host.clone());
@@ -197,7 +199,11 @@ async fn exchange(connections: &Connections, hop: &Hop<'_>, request: &Outgoing) 
 fn is_upstreams_fault(error: ErrorType) -> bool {
     !matches!(
         error,
-        ErrorType::ConnectionLimitReached | ErrorType::HttpRequestError | ErrorType::DestinationIpProhibited
+        ErrorType::ConnectionLimitReached
+            | ErrorType::HttpRequestError
+            | ErrorType::DestinationIpProhibited
+            | ErrorType::DnsError
+            | ErrorType::DnsTimeout
     )
 }
 

@@ -14,30 +14,31 @@ use super::health::Standing;
 use super::Upstreams;
 use crate::world::World;
 
-/// Goes through the upstreams of `world` that are down and asks those whose pause is over.
-pub(super) async fn probe_due(
-    upstreams: &Upstreams,
-    connections: &Connections,
-    world: &World,
-    now: impl Fn() -> Moment,
-) {
+/// How long a probe may take: one that hangs longer has found out enough.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Asks the upstreams of `world` that are down and whose pause is over, all at once.
+async fn probe_due(upstreams: &Upstreams, connections: &Connections, world: &World, now: &impl Fn() -> Moment) {
+    let mut probes = Vec::new();
     for service in world.services() {
         let Some(host) = service.service.hosts.first() else { continue };
         for candidate in service.candidates.all() {
             let (standing, _) = upstreams.health.standing(&candidate.name, now());
-            if standing != Standing::Due {
-                continue;
-            }
-            let Some(ticket) = upstreams.health.target(&candidate.name).ask(now()) else { continue };
-            match upstreams.ask_one(connections, candidate, &probe(host), now()).await {
-                Ok(asked) => {
-                    ticket.succeeded();
-                    drop(asked);
-                }
-                Err(_) => ticket.failed(now()),
+            if standing == Standing::Due
+                && let Some(ticket) = upstreams.health.target(&candidate.name).ask(now())
+            {
+                probes.push(async move {
+                    let request = probe(host);
+                    let asked = upstreams.ask_one(connections, candidate, &request, now());
+                    match tokio::time::timeout(PROBE_TIMEOUT, asked).await {
+                        Ok(Ok(_)) => ticket.succeeded(),
+                        Ok(Err(_)) | Err(_) => ticket.failed(now()),
+                    }
+                });
             }
         }
     }
+    futures_util::future::join_all(probes).await;
 }
 
 /// Probes for ever, once every `interval`; one task per node.

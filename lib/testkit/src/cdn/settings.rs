@@ -66,16 +66,14 @@ pub(super) fn usual(tier: Tier) -> Settings {
         .text("upstream", "mark_down_first", "200ms")
         .text("upstream", "mark_down_longest", "1s");
     settings.text("upstream", "probe_interval", "100ms");
-    // An edge waits longer than its parents do, or it gives up on them while they still try.
-    let patience = match tier {
-        Tier::Edge => "6s",
-        Tier::Parent => "2s",
+    // An edge waits longer than its parents do, or it gives up on them while they still try. Gates hold bodies for as
+    // long as a crowd takes to gather, so that pauses inside a body may be long.
+    let (first_byte, between_bytes) = match tier {
+        Tier::Edge => ("6s", "60s"),
+        Tier::Parent => ("2s", "50s"),
     };
-    settings.text("upstream", "first_byte_timeout", patience).text(
-        "upstream",
-        "between_bytes_timeout",
-        patience,
-    );
+    settings.text("upstream", "first_byte_timeout", first_byte);
+    settings.text("upstream", "between_bytes_timeout", between_bytes);
     settings
 }
 

@@ -31,6 +31,8 @@ pub enum ClientError {
     },
     /// The stream was reset by an h2 peer with this code.
     Stream(h2::Reason),
+    /// An h2 peer ended the connection with GOAWAY and this code, before or instead of taking the request.
+    GoneAway(h2::Reason),
     /// Nothing came for so long.
     Timeout(Duration),
     /// Anything else a socket reports.
@@ -64,6 +66,7 @@ impl fmt::Display for ClientError {
                 write!(f, "the body differs from the expected one at byte {offset}")
             }
             ClientError::Stream(reason) => write!(f, "the stream was reset: {reason}"),
+            ClientError::GoneAway(reason) => write!(f, "the connection takes no more requests: {reason}"),
             ClientError::Timeout(length) => write!(f, "nothing came for {length:?}"),
             ClientError::Io(error) => write!(f, "{error}"),
         }
@@ -86,6 +89,7 @@ impl From<io::Error> for ClientError {
 impl From<h2::Error> for ClientError {
     fn from(error: h2::Error) -> ClientError {
         match (error.reason(), error.is_io()) {
+            (Some(reason), _) if error.is_go_away() => ClientError::GoneAway(reason),
             (Some(reason), _) => ClientError::Stream(reason),
             (None, true) => error.into_io().map_or(ClientError::Closed, ClientError::from),
             (None, false) => ClientError::Violation(error.to_string()),

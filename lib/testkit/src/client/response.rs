@@ -155,7 +155,9 @@ impl<'a> Expectation<'a> {
         let joined = head.joined(name);
         let mut rest = joined.as_str();
         for part in parts {
-            let at = rest.find(part).unwrap_or_else(|| panic!("{name} should have {parts:?} in this order in\n{head}"));
+            let at = rest
+                .find(part)
+                .unwrap_or_else(|| panic!("{name} should have {parts:?} in this order in\n{head}"));
             rest = &rest[at + part.len()..];
         }
         self.named.insert(name.to_ascii_lowercase());

@@ -44,9 +44,19 @@ struct Shared {
     script: Mutex<Script>,
     seen: Mutex<Seen>,
     connections: AtomicU64,
-    open: AtomicU64,
-    most_open: AtomicU64,
+    open: Gauge,
+    busy: Gauge,
 }
+
+/// How many there are of something, and how many there were at most.
+#[derive(Default)]
+struct Gauge {
+    now: AtomicU64,
+    most: AtomicU64,
+}
+
+/// One of them, until it is dropped.
+struct Counted<'a>(&'a Gauge);
 
 #[derive(Default)]
 struct Script {
@@ -60,9 +70,6 @@ struct Seen {
     violations: Vec<String>,
     bytes_sent: BTreeMap<String, u64>,
 }
-
-/// Counts a connection as open while it lives.
-struct Open<'a>(&'a Shared);
 
 impl Origin {
     /// Starts on a free port of 127.0.0.1. It answers 404 until told otherwise.
@@ -158,13 +165,19 @@ impl Origin {
     /// Connections open now.
     #[must_use]
     pub fn open_connections(&self) -> u64 {
-        self.shared.open.load(Ordering::Relaxed)
+        self.shared.open.now.load(Ordering::Relaxed)
     }
 
     /// The most connections that were open at once.
     #[must_use]
     pub fn most_open_connections(&self) -> u64 {
-        self.shared.most_open.load(Ordering::Relaxed)
+        self.shared.open.most.load(Ordering::Relaxed)
+    }
+
+    /// The most requests that were being answered at once.
+    #[must_use]
+    pub fn most_requests_at_once(&self) -> u64 {
+        self.shared.busy.most.load(Ordering::Relaxed)
     }
 
     /// What was sent to it that breaks RFC 9112.
@@ -276,11 +289,19 @@ impl Shared {
             .entry(request.path().to_owned())
             .or_default() += bytes;
     }
+}
 
-    fn opened(&self) -> Open<'_> {
-        let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
-        self.most_open.fetch_max(open, Ordering::Relaxed);
-        Open(self)
+impl Gauge {
+    fn count(&self) -> Counted<'_> {
+        let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most.fetch_max(now, Ordering::Relaxed);
+        Counted(self)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -296,11 +317,5 @@ impl Script {
                 .map(|(_, answer)| answer)
         };
         self.exact.get(path).or_else(by_prefix).cloned()
-    }
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -27,7 +27,7 @@ enum Next {
 }
 
 pub(super) async fn connection(mut io: TcpStream, number: u64, shared: Arc<Shared>) {
-    let _open = shared.opened();
+    let _open = shared.open.count();
     // Answers are written in several pieces, and their timing is the script's, not Nagle's.
     let _ = io.set_nodelay(true);
     let mut buffer = BytesMut::new();
@@ -43,6 +43,7 @@ pub(super) async fn connection(mut io: TcpStream, number: u64, shared: Arc<Share
                 return;
             }
         };
+        let _busy = shared.busy.count();
         let reply = shared.take(&request);
         match answer(&mut io, &request, reply, &shared).await {
             Ok(Next::Request) => {}

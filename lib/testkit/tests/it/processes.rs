@@ -11,7 +11,8 @@ use testkit::process::{Binary, Daemon, Readings, run_to_end};
 const SOON: Duration = Duration::from_secs(10);
 
 /// Ends with 7 when it is told to, and says so.
-const OBEDIENT: &str = "#!/bin/sh\ntrap 'echo ending >&2; exit 7' TERM\necho \"$@\" >&2\nwhile :; do sleep 0.02; done\n";
+const OBEDIENT: &str =
+    "#!/bin/sh\ntrap 'echo ending >&2; exit 7' TERM\necho \"$@\" >&2\nwhile :; do sleep 0.02; done\n";
 
 fn script(folder: &Path, text: &str) -> PathBuf {
     let path = folder.join("daemon.sh");
@@ -31,9 +32,16 @@ fn launch(folder: &Path, text: &str, port: &Port) -> Daemon {
 
 #[test]
 fn a_run_to_the_end_gives_status_and_both_outputs() {
-    let ended = run_to_end(&shell(), &["-c", "echo one; echo two; echo three >&2; exit 3"], SOON);
+    let ended = run_to_end(
+        &shell(),
+        &["-c", "echo one; echo two; echo three >&2; exit 3"],
+        SOON,
+    );
     assert_eq!(ended.status.code(), Some(3));
-    assert_eq!((ended.output, ended.errors), (vec!["one".to_owned(), "two".to_owned()], vec!["three".to_owned()]));
+    assert_eq!(
+        (ended.output, ended.errors),
+        (vec!["one".to_owned(), "two".to_owned()], vec!["three".to_owned()])
+    );
 }
 
 #[test]
@@ -47,7 +55,9 @@ fn a_daemon_is_given_its_config_told_to_end_and_started_again() {
     let folder = tempfile::tempdir().unwrap();
     let port = Port::claim();
     let mut daemon = launch(folder.path(), OBEDIENT, &port);
-    eventually(SOON, || daemon.errors().iter().any(|line| line.starts_with("--config ")));
+    eventually(SOON, || {
+        daemon.errors().iter().any(|line| line.starts_with("--config "))
+    });
     assert!(daemon.readings().resident_bytes > 0);
     let first = daemon.process_id();
     daemon.terminate();

@@ -74,6 +74,11 @@ fn a_crowd_is_served_at_once_and_each_body_compared() {
     assert!(outcomes.iter().all(Result::is_ok));
     assert_eq!(origin.count("/a"), 200);
     assert_eq!(origin.connections(), 200);
+    assert!(
+        (2..=200).contains(&origin.most_requests_at_once()),
+        "{}",
+        origin.most_requests_at_once()
+    );
     eventually(Duration::from_secs(5), || origin.open_connections() == 0);
 }
 

@@ -132,16 +132,28 @@ impl RecordHeader {
             key_length: fields.get_u32_le(),
             table_crc: fields.get_u32_le(),
         };
-        (header.key_length <= header.body_length).then_some(header)
+        let longest = if header.has_body() {
+            crate::disk::PART_BYTES as u32
+        } else {
+            u32::MAX
+        };
+        let sound = header.key_length <= header.body_length && header.body_length <= longest;
+        sound.then_some(header)
+    }
+
+    fn has_body(&self) -> bool {
+        match self.kind {
+            Kind::Head | Kind::Part | Kind::Tombstone => true,
+            Kind::Padding | Kind::End => false,
+        }
     }
 
     /// What the whole record occupies, in bytes.
     pub(in crate::disk) fn span(&self) -> u64 {
-        match self.kind {
-            Kind::Padding | Kind::End => {
-                (HEADER_BYTES as u64 + u64::from(self.body_length)).next_multiple_of(UNIT_BYTES)
-            }
-            Kind::Head | Kind::Part | Kind::Tombstone => span_of(self.body_length as usize),
+        if self.has_body() {
+            span_of(self.body_length as usize)
+        } else {
+            (HEADER_BYTES as u64 + u64::from(self.body_length)).next_multiple_of(UNIT_BYTES)
         }
     }
 
@@ -283,6 +295,19 @@ mod tests {
             assert!(!believed, "bit {bit}");
             record[bit / 8] ^= 1 << (bit % 8);
         }
+    }
+
+    #[test]
+    fn a_header_is_not_believed_with_the_table_and_body_of_an_older_record() {
+        // A torn write: the first sector is new, the rest, sound in itself, is from the last time round the ring.
+        let (new, old) = (vec![1; 600 * CHECKSUM_UNIT / 8], vec![2; 600 * CHECKSUM_UNIT / 8]);
+        let mut torn = vec![0; span_of(new.len()) as usize];
+        encode_record(header(old.len()), old.chunks(9999), &mut torn);
+        let mut other = vec![0; torn.len()];
+        encode_record(header(new.len()), new.chunks(9999), &mut other);
+        torn[..HEADER_BYTES].copy_from_slice(&other[..HEADER_BYTES]);
+        let found = RecordHeader::decode(&torn).expect("the header is whole");
+        assert_eq!(found.table(&torn), None);
     }
 
     #[test]

@@ -26,7 +26,7 @@
 //! header says: either alone is enough to know the region, and together they tell a sealed region from one that was
 //! being filled. The number betrays a block that was written to the wrong place.
 
-use super::record::Kind;
+use super::record::{Kind, span_of};
 use super::{Geometry, Location};
 use crate::disk::device::BLOCK_BYTES;
 use bytes::{Buf, BufMut};
@@ -207,7 +207,8 @@ impl Trailer {
                 kind,
             };
             let location = entry.location(self.life.number);
-            if location.offset_bytes() + location.length_bytes() > geometry.region_bytes {
+            let fits = location.offset_bytes() + location.length_bytes() <= geometry.region_bytes;
+            if !fits || location.length_bytes() > span_of(crate::disk::PART_BYTES as usize) {
                 return None;
             }
             entries.push(entry);

@@ -43,7 +43,7 @@ fn opened(device: &Arc<MemoryDevice>) -> (Arc<Store>, Next) {
     let superblock = read_or_format(&**device, geometry, UUID).expect("works");
     assert_eq!(superblock, Superblock { geometry, uuid: UUID });
     let store = Arc::new(Store::new(device.clone(), geometry, UUID, 0, super::metrics()));
-    let next = rebuild_index(&store).expect("works");
+    let next = rebuild_index(&store);
     (store, next)
 }
 

@@ -1,11 +1,17 @@
 //! How the front door closes.
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use proxy::front::FrontConfig;
+use async_trait::async_trait;
+use pingora_core::apps::ServerApp;
+use pingora_core::protocols::Stream;
+use pingora_core::server::ShutdownWatch;
+use prometheus::Registry;
+use proxy::front::{CoreIndex, FrontConfig, FrontDoor, FrontError};
 use testkit::client::{Client, ClientError, Request, crowd, run};
 
 use super::house::{House, PATIENCE, config};
@@ -94,6 +100,45 @@ fn a_drain_under_load_loses_no_accepted_request() {
 }
 
 #[test]
+fn clients_that_wait_in_the_queue_when_a_drain_begins_are_served() {
+    let house = Arc::new(House::open(FrontConfig {
+        threads: 1,
+        ..config()
+    }));
+    let blocking = {
+        let client = house.plain();
+        std::thread::spawn(move || client.get("/block"))
+    };
+    testkit::eventually(PATIENCE, || house.held.load(Ordering::SeqCst) == 1);
+    // The only core stands still, so nobody accepts these.
+    let mut waiting: Vec<TcpStream> = (0..50)
+        .map(|_| TcpStream::connect(house.http()).unwrap())
+        .collect();
+    let drain = {
+        let house = house.clone();
+        std::thread::spawn(move || house.running.drain(PATIENCE))
+    };
+    // The drain needs a moment to tell the core; without it this test shows less, but does not fail.
+    run(async { tokio::time::sleep(Duration::from_millis(50)).await });
+    house.barrier.wait();
+    for stream in &mut waiting {
+        stream
+            .write_all(b"GET /late HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+    }
+    for mut stream in waiting {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello /late"),
+            "{answer}"
+        );
+    }
+    assert_eq!(drain.join().unwrap().cut, 0);
+    assert_eq!(blocking.join().unwrap().body, "blocked");
+}
+
+#[test]
 fn a_drain_ends_as_soon_as_the_last_answer_does_and_frees_the_port() {
     let house = Arc::new(House::open(config()));
     let address = house.http();
@@ -124,6 +169,40 @@ fn a_drain_ends_as_soon_as_the_last_answer_does_and_frees_the_port() {
     assert!(released.elapsed() < PATIENCE / 4, "{:?}", released.elapsed());
     for body in waiting.join().unwrap() {
         assert_eq!(body.unwrap(), "held");
+    }
+}
+
+#[test]
+fn a_client_whose_long_answer_said_keep_alive_may_ask_once_more() {
+    for is_secure in [false, true] {
+        let house = House::open(config());
+        let address = house.http();
+        let client = if is_secure { house.tls() } else { house.plain() };
+        let ask = async {
+            let mut connection = client.connect().await.unwrap();
+            let held = connection.send(&Request::get("/hold")).await.unwrap();
+            assert_eq!(held.field("connection"), Some("keep-alive"));
+            let last = connection.send(&Request::get("/last")).await.unwrap();
+            last.expect(200)
+                .field("connection", "close")
+                .body(b"hello /last")
+                .and_no_other_field();
+        };
+        let drain = async {
+            testkit::eventually_async(PATIENCE, || house.held.load(Ordering::SeqCst) == 1).await;
+            let running = house.running.clone();
+            tokio::task::spawn_blocking(move || running.drain(PATIENCE))
+                .await
+                .unwrap()
+        };
+        let release = async {
+            testkit::eventually_async(PATIENCE, || TcpListener::bind(address).is_ok()).await;
+            // Longer than a connection may be idle during a drain.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            house.release.send_replace(true);
+        };
+        let ((), drained, ()) = run(async { tokio::join!(ask, drain, release) });
+        assert_eq!(drained.cut, 0);
     }
 }
 
@@ -194,6 +273,31 @@ fn a_successor_binds_beside_a_running_process() {
     first.running.drain(PATIENCE);
     for _ in 0..20 {
         assert_eq!(second.plain().get("/taken").body, "hello /taken");
+    }
+}
+
+#[test]
+fn a_core_that_cannot_start_is_an_error_and_not_a_hang() {
+    let config = FrontConfig {
+        https: Vec::new(),
+        threads: 3,
+        ..config()
+    };
+    let door = FrontDoor::bind(&config, &Registry::new()).unwrap();
+    let started = door.run(|CoreIndex(index)| {
+        assert_ne!(index, 1, "this core's application cannot be made");
+        Arc::new(Deaf)
+    });
+    assert!(matches!(started, Err(FrontError::CoreDied)));
+}
+
+/// An application that wants no connection.
+struct Deaf;
+
+#[async_trait]
+impl ServerApp for Deaf {
+    async fn process_new(self: &Arc<Self>, _: Stream, _: &ShutdownWatch) -> Option<Stream> {
+        None
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -31,8 +31,10 @@ pub(crate) struct House {
     pub(crate) folder: TempDir,
     /// `/hold` answers once this is true.
     pub(crate) release: watch::Sender<bool>,
-    /// Requests that wait in `/hold`.
+    /// Requests that wait in `/hold` or `/block`.
     pub(crate) held: Arc<AtomicUsize>,
+    /// `/block` stops its core until a test comes here too.
+    pub(crate) barrier: Arc<Barrier>,
 }
 
 /// Two cores, both kinds of address, limits that no sound client meets.
@@ -79,15 +81,17 @@ impl House {
         let registry = Registry::new();
         let (release, released) = watch::channel(false);
         let held = Arc::new(AtomicUsize::new(0));
+        let barrier = Arc::new(Barrier::new(2));
         let door = FrontDoor::bind(&config, &registry).unwrap();
         let running = {
-            let held = held.clone();
+            let (held, barrier) = (held.clone(), barrier.clone());
             door.run(move |_| {
                 Arc::new(App {
                     h2: front::h2::options(&config),
                     server: front::h2::server_options(&config),
                     released: released.clone(),
                     held: held.clone(),
+                    barrier: barrier.clone(),
                 })
             })
             .unwrap()
@@ -99,6 +103,7 @@ impl House {
             folder,
             release,
             held,
+            barrier,
         }
     }
 
@@ -158,12 +163,13 @@ impl House {
     }
 }
 
-/// Answers `/hello`, `/info`, `/bytes/N`, `/hold` and POST of any path (the body comes back).
+/// Answers `/hello`, `/info`, `/bytes/N`, `/hold`, `/block` and POST of any path (the body comes back).
 struct App {
     h2: H2Options,
     server: HttpServerOptions,
     released: watch::Receiver<bool>,
     held: Arc<AtomicUsize>,
+    barrier: Arc<Barrier>,
 }
 
 impl App {
@@ -181,6 +187,11 @@ impl App {
         }
         match path.as_str() {
             "/info" => format!("{:?}", info(session)).into(),
+            "/block" => {
+                self.held.fetch_add(1, Ordering::SeqCst);
+                self.barrier.wait();
+                "blocked".into()
+            }
             "/hold" => {
                 self.held.fetch_add(1, Ordering::SeqCst);
                 let mut released = self.released.clone();
@@ -207,6 +218,10 @@ impl HttpServerApp for App {
         if !session.read_request().await.ok()? {
             return None;
         }
+        // Decided before the answer is made, as when it is streamed.
+        if *shutdown.borrow() {
+            session.set_keepalive(None);
+        }
         let body = self.body(&mut session).await;
         if session.is_http2() {
             let mut head = ResponseHeader::build(200, None).ok()?;
@@ -216,9 +231,6 @@ impl HttpServerApp for App {
             session.write_response_body(body, true).await.ok()?;
             session.finish().await.ok()?;
             return None;
-        }
-        if *shutdown.borrow() {
-            session.set_keepalive(None);
         }
         let connection = if session.get_keepalive().is_some() {
             "keep-alive"
