@@ -22,5 +22,15 @@ fn main() -> ExitCode {
 fn start(args: &Args) -> Result<(), Failure> {
     let (config, shown) = config::Config::load(&args.config)?;
     let config::Config { node, front } = config;
-    tier::run(Settings { tier: Tier::Parent, node, front, hsts: None, shown, version: VERSION }, args.check)
+    tier::run(
+        Settings {
+            tier: Tier::Parent,
+            node,
+            front,
+            hsts: None,
+            shown,
+            version: VERSION,
+        },
+        args.check,
+    )
 }

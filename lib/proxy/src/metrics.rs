@@ -103,7 +103,10 @@ impl Metrics {
                 &["service", "tier", "result"],
             )?,
             bytes: IntCounterVec::new(
-                Opts::new("millrace_response_body_bytes_total", "Body bytes sent to clients."),
+                Opts::new(
+                    "millrace_response_body_bytes_total",
+                    "Body bytes sent to clients.",
+                ),
                 &["service", "tier"],
             )?,
             cut: IntCounterVec::new(
@@ -118,7 +121,9 @@ impl Metrics {
                     "millrace_first_byte_seconds",
                     "Time from a request's head to its answer's, for all but hits.",
                 )
-                .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]),
+                .buckets(vec![
+                    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+                ]),
                 &["service", "tier"],
             )?,
             misdirected: IntCounter::new(

@@ -83,7 +83,8 @@ pub fn run(settings: Settings, check: bool) -> Result<(), Failure> {
 }
 
 fn read(settings: Settings) -> Result<Ready, Failure> {
-    let registry = daemon::metrics::registry(settings.version).map_err(|error| Failure::running("metrics", error))?;
+    let registry =
+        daemon::metrics::registry(settings.version).map_err(|error| Failure::running("metrics", error))?;
     let metrics = Metrics::register(&registry).map_err(|error| Failure::running("metrics", error))?;
     if let Some(tls) = &settings.front.tls {
         crate::front::check_certificates(tls).map_err(|error| Failure::Configuration(error.to_string()))?;
@@ -91,7 +92,10 @@ fn read(settings: Settings) -> Result<Ready, Failure> {
     if let Some(file) = &settings.node.upstream.exchange.ca_file {
         check_ca_file(file).map_err(Failure::Configuration)?;
     }
-    let world = Arc::new(ArcSwap::from_pointee(World::empty(settings.node.name.clone(), settings.tier)));
+    let world = Arc::new(ArcSwap::from_pointee(World::empty(
+        settings.node.name.clone(),
+        settings.tier,
+    )));
     let follow = Follow {
         name: "snapshot",
         source: settings.node.snapshot.clone(),
@@ -109,7 +113,11 @@ fn read(settings: Settings) -> Result<Ready, Failure> {
             let epoch = epochs.fetch_add(1, Ordering::Relaxed);
             match World::compile(&snapshot, &name, tier, epoch, &metrics) {
                 Ok(compiled) => {
-                    tracing::info!(number = snapshot.number, services = snapshot.services.len(), "snapshot in use");
+                    tracing::info!(
+                        number = snapshot.number,
+                        services = snapshot.services.len(),
+                        "snapshot in use"
+                    );
                     world.store(Arc::new(compiled));
                     Ok(())
                 }
@@ -121,7 +129,13 @@ fn read(settings: Settings) -> Result<Ready, Failure> {
         }
     };
     let snapshot = follow.open(&registry, accept)?;
-    Ok(Ready { settings, registry, metrics, world, snapshot })
+    Ok(Ready {
+        settings,
+        registry,
+        metrics,
+        world,
+        snapshot,
+    })
 }
 
 /// A node at work.
@@ -136,7 +150,13 @@ struct Serving {
 impl Ready {
     /// Opens the disk, binds every socket, starts every thread.
     fn build(self) -> Result<Serving, Failure> {
-        let Ready { settings, registry, metrics, world, snapshot } = self;
+        let Ready {
+            settings,
+            registry,
+            metrics,
+            world,
+            snapshot,
+        } = self;
         let state = &settings.node.state;
         std::fs::create_dir_all(state)
             .map_err(|error| Failure::running(format!("the state directory {}", state.display()), error))?;
@@ -152,7 +172,9 @@ impl Ready {
             .node
             .access_log
             .clone()
-            .map(|config| AccessLog::open(config, log::Metrics::register(&registry)?).map_err(Box::<dyn Error>::from))
+            .map(|config| {
+                AccessLog::open(config, log::Metrics::register(&registry)?).map_err(Box::<dyn Error>::from)
+            })
             .transpose()
             .map_err(|error| Failure::running("the access log", error))?;
         let node = Arc::new(Node {
@@ -170,15 +192,28 @@ impl Ready {
             front.run(move |index| start_core(index, &node, &upstream, &front_config))
         }
         .map_err(|error| Failure::running("the front door does not open", error))?;
-        let follower = snapshot.start().map_err(|error| Failure::running("the snapshot is not followed", error))?;
+        let follower = snapshot
+            .start()
+            .map_err(|error| Failure::running("the snapshot is not followed", error))?;
         readiness.set(true, "serving");
         tracing::info!(http = ?running.http(), https = ?running.https(), "serving");
-        Ok(Serving { settings, node, running, readiness, follower })
+        Ok(Serving {
+            settings,
+            node,
+            running,
+            readiness,
+            follower,
+        })
     }
 }
 
 /// Makes the app of one core, inside that core's runtime, and starts the core's own tasks.
-fn start_core(index: CoreIndex, node: &Arc<Node>, upstream: &UpstreamConfig, front: &FrontConfig) -> Arc<App> {
+fn start_core(
+    index: CoreIndex,
+    node: &Arc<Node>,
+    upstream: &UpstreamConfig,
+    front: &FrontConfig,
+) -> Arc<App> {
     tokio::spawn(Relay::install());
     let log = node.log.as_ref().map(AccessLog::core_writer);
     if let Some(writer) = log.clone() {
@@ -191,7 +226,11 @@ fn start_core(index: CoreIndex, node: &Arc<Node>, upstream: &UpstreamConfig, fro
         });
     }
     let connections = Connections::new(upstream.exchange.clone());
-    let core = Arc::new(Core { node: node.clone(), connections, log });
+    let core = Arc::new(Core {
+        node: node.clone(),
+        connections,
+        log,
+    });
     if index == PROBING_CORE {
         tokio::spawn(probe(core.clone(), upstream.probe_interval));
     }

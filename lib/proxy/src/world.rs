@@ -59,10 +59,23 @@ impl World {
     /// The world before the first snapshot: it answers to no host.
     #[must_use]
     pub fn empty(node: Pseudonym, tier: Tier) -> World {
-        let identity = Identity { node, tier, site: "".into(), region: "".into() };
+        let identity = Identity {
+            node,
+            tier,
+            site: "".into(),
+            region: "".into(),
+        };
         let via = Via::new(&identity.node);
         let cdn_loop = CdnLoop::new(identity.node.clone(), identity.node.clone());
-        World { epoch: 0, number: 0, identity, via, cdn_loop, hosts: HostTable::default(), services: Vec::new() }
+        World {
+            epoch: 0,
+            number: 0,
+            identity,
+            via,
+            cdn_loop,
+            hosts: HostTable::default(),
+            services: Vec::new(),
+        }
     }
 
     /// Compiles `snapshot` for the node `name`, which must serve `tier` in it.
@@ -83,8 +96,12 @@ impl World {
         let mut hosts = HostTable::default();
         let mut services = Vec::with_capacity(snapshot.services.len());
         for (service_name, service) in &snapshot.services {
-            let place =
-                Place { node: identity.node.as_str(), site: &identity.site, region: &identity.region, tier };
+            let place = Place {
+                node: identity.node.as_str(),
+                site: &identity.site,
+                region: &identity.region,
+                tier,
+            };
             let rules = Rules::compile(&service.header_rules, place).unwrap_or_else(|found| {
                 complaints.extend(found.iter().map(|one| format!("services.{service_name}.{one}")));
                 Rules::default()
@@ -107,7 +124,15 @@ impl World {
         }
         let via = Via::new(&identity.node);
         let cdn_loop = CdnLoop::new(cdn, identity.node.clone());
-        Ok(World { epoch, number: snapshot.number, identity, via, cdn_loop, hosts, services })
+        Ok(World {
+            epoch,
+            number: snapshot.number,
+            identity,
+            via,
+            cdn_loop,
+            hosts,
+            services,
+        })
     }
 
     /// All services.
@@ -124,10 +149,9 @@ impl World {
 }
 
 fn identify(snapshot: &Snapshot, name: &str, tier: Tier) -> Result<Identity, String> {
-    let node = snapshot
-        .nodes
-        .get(name)
-        .ok_or_else(|| format!("the snapshot knows no node {name:?}; add it, or set `node` to one it knows"))?;
+    let node = snapshot.nodes.get(name).ok_or_else(|| {
+        format!("the snapshot knows no node {name:?}; add it, or set `node` to one it knows")
+    })?;
     if node.tier != tier {
         return Err(format!(
             "the snapshot has {name:?} in the tier {:?}, this daemon serves as {tier:?}; start the other daemon or \
@@ -135,7 +159,10 @@ fn identify(snapshot: &Snapshot, name: &str, tier: Tier) -> Result<Identity, Str
             node.tier
         ));
     }
-    let region = snapshot.sites.get(&node.site).map_or("", |site| site.region.as_str());
+    let region = snapshot
+        .sites
+        .get(&node.site)
+        .map_or("", |site| site.region.as_str());
     Ok(Identity {
         node: Pseudonym::new(name).map_err(|error| format!("node: {error}"))?,
         tier,

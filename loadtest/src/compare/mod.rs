@@ -109,9 +109,7 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
         nginx_rates: Rounds::default(),
     };
     if cfg!(debug_assertions) {
-        note(
-            "this is a debug build: its figures mean nothing; use `cargo run --release -p loadtest -- compare`",
-        );
+        note("this is a debug build: its figures mean nothing; use one of `cargo build --release`");
     }
     let mut contestants = tokio::select! {
         started = start(&options, &bench) => started?,

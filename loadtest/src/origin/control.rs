@@ -26,9 +26,14 @@ pub(crate) async fn answer(request: Request<Incoming>, world: &World) -> Respons
         },
         (Method::GET, "totals") => {
             let counts = world.counts.lock();
-            let (requests, not_modified, body_bytes) =
-                (counts.requests, counts.not_modified, counts.body_bytes);
-            let totals = serde_json::json!({ "requests": requests, "not_modified": not_modified, "body_bytes": body_bytes });
+            let library = world.options.library;
+            let totals = serde_json::json!({
+                "requests": counts.requests,
+                "not_modified": counts.not_modified,
+                "body_bytes": counts.body_bytes,
+                "titles": library.titles,
+                "segments": library.segments,
+            });
             json(StatusCode::OK, totals.to_string().into())
         }
         (Method::POST, "reset") => {

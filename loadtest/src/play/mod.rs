@@ -41,6 +41,9 @@ const LAST_REQUESTS: Duration = Duration::from_secs(65);
 /// How long our own CDN may take to be ready.
 const READY_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long the origin may take to tell its totals.
+const ORIGIN_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Edges of our own CDN.
 const OWN_EDGES: usize = 2;
 
@@ -100,6 +103,8 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> Result<(), String> {
     let mut stop = stop::signals().map_err(|error| format!("signals cannot be caught: {error}"))?;
     if !options.own {
+        let mut options = options;
+        options.library = library_of(options.origin).await?;
         let plan = Plan::read(
             &options.conf,
             options.origin,
@@ -167,13 +172,13 @@ async fn play(
     let mut memory: Vec<Memory> = plan.nodes.iter().map(Memory::of).collect();
     let played = async {
         tokio::time::sleep_until(counts_from).await;
-        let before = (totals(plan).await, origin(plan).await);
+        let before = (totals(plan).await, origin(plan.origin).await.unwrap_or_default());
         let warm_up = std::mem::take(&mut *stage.tally.lock());
         while Instant::now() < until {
             memory.iter_mut().for_each(Memory::look);
             tokio::time::sleep_until((Instant::now() + MEMORY_PERIOD).min(until)).await;
         }
-        let after = (totals(plan).await, origin(plan).await);
+        let after = (totals(plan).await, origin(plan.origin).await.unwrap_or_default());
         (warm_up, after.0.since(before.0), after.1 - before.1)
     };
     let death = async {
@@ -242,11 +247,13 @@ async fn totals(plan: &Plan) -> Totals {
     sum
 }
 
-/// What the origin did so far.
+/// What the origin did so far, and how large its library is.
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
 struct OriginTotals {
     requests: u64,
     body_bytes: u64,
+    titles: u32,
+    segments: u32,
 }
 
 impl std::ops::Sub for OriginTotals {
@@ -256,23 +263,32 @@ impl std::ops::Sub for OriginTotals {
         OriginTotals {
             requests: self.requests.saturating_sub(earlier.requests),
             body_bytes: self.body_bytes.saturating_sub(earlier.body_bytes),
+            ..self
         }
     }
 }
 
-async fn origin(plan: &Plan) -> OriginTotals {
-    let answer = ask(
-        plan.origin,
+async fn origin(address: SocketAddr) -> Result<OriginTotals, String> {
+    let (_, text) = ask(
+        address,
         Method::GET,
         "/_origin/totals",
         Bytes::new(),
-        Duration::from_secs(5),
+        ORIGIN_PATIENCE,
     )
-    .await;
-    answer
-        .ok()
-        .and_then(|(_, text)| serde_json::from_slice(&text).ok())
-        .unwrap_or_default()
+    .await?;
+    serde_json::from_slice(&text).map_err(|error| format!("{address} is no demo origin: {error}"))
+}
+
+/// Viewers compare with what the running origin makes up, whatever the flags say.
+async fn library_of(address: SocketAddr) -> Result<Library, String> {
+    let totals = origin(address).await.map_err(|reason| {
+        format!("{reason}; start the local CDN with `millrace-loadtest up`, or add --own")
+    })?;
+    Ok(Library {
+        titles: totals.titles,
+        segments: totals.segments,
+    })
 }
 
 impl Memory {

@@ -14,9 +14,9 @@ const LEAST_HIT_RATIO: f64 = 0.9;
 /// Memory may be above the configured bound by this factor.
 const MOST_MEMORY: f64 = 1.1;
 
-/// What a daemon uses besides the caches it is configured for: code, buffers of connections, the index of a small disk,
-/// the queues of disk writer and access log.
-const BESIDE_CACHES_BYTES: u64 = 96 << 20;
+/// What a daemon may use besides the caches it is configured for: the disk's write queue and the access log's (64 and
+/// 16 MiB at most), then code, buffers of connections and reads, and the index of a small disk.
+const BESIDE_CACHES_BYTES: u64 = (64 + 16 + 64) << 20;
 
 const MIB: f64 = (1_u64 << 20) as f64;
 
@@ -164,6 +164,7 @@ mod tests {
             origin: OriginTotals {
                 requests: 20,
                 body_bytes: 1000,
+                ..OriginTotals::default()
             },
             memory: vec![Memory {
                 name: "edge-x".into(),

@@ -44,8 +44,8 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> Result<(), String> {
     let mut stop = stop::signals().map_err(|error| format!("signals cannot be caught: {error}"))?;
     let plan = Plan::read(&options.conf, options.origin, &options.state, options.library)?;
-    let members = plan.members(&programs()?)?;
     ports::check(&plan.ports())?;
+    let members = plan.members(&programs()?)?;
     for (certificate, key) in &plan.certificates {
         if certificate::provide(certificate, key)? {
             println!("made a self-signed certificate, {}", certificate.display());

@@ -9,7 +9,10 @@
 //! rest of that block is filled with padding: no block that holds a committed record is ever written again, so no torn
 //! write can damage one. At five commits a second that costs at most 20 KB/s.
 //!
-//! Knows no clock and no thread; `writer.rs` says when.
+//! A region is sealed when it is full, when the log is closed, and by the next start after a kill; what is left of it then
+//! stays unused until its turn comes again, half a region per start on average.
+//!
+//! Decides by no clock and has no thread; `writer.rs` says when.
 
 use super::aligned::AlignedBuffer;
 use super::commit::{Fate, Resolver};

@@ -38,7 +38,12 @@ enum Framing {
 impl<'a> Http1<'a> {
     /// Answers go to `io`; `keeps` says whether the connection may serve another request.
     pub(super) fn new(io: &'a ClientIo, version: Version, keeps: bool) -> Http1<'a> {
-        Http1 { io, version, keeps, framing: Framing::Counted(0) }
+        Http1 {
+            io,
+            version,
+            keeps,
+            framing: Framing::Counted(0),
+        }
     }
 
     /// Whether the connection can serve another request after an answer that was sent whole.
@@ -144,7 +149,9 @@ pub(super) async fn refuse_unread(session: &ServerSession, error: &Error) {
     if error.etype != ErrorType::InvalidHTTPHeader {
         return;
     }
-    let Some(io) = front::client_io(session) else { return };
+    let Some(io) = front::client_io(session) else {
+        return;
+    };
     let answer = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     // A client that is gone already misses nothing.
     let _ = io.send(&mut VecDeque::from([Bytes::from_static(answer)])).await;

@@ -18,7 +18,10 @@ pub(super) struct Http2<'a> {
 impl<'a> Http2<'a> {
     /// Answers go to `session`.
     pub(super) fn new(session: &'a mut ServerSession) -> Http2<'a> {
-        Http2 { session, ended: false }
+        Http2 {
+            session,
+            ended: false,
+        }
     }
 
     /// Tells the client that the answer is broken off.
@@ -30,7 +33,10 @@ impl<'a> Http2<'a> {
 
     async fn write(&mut self, pieces: &mut VecDeque<Bytes>) -> Result<(), ClientGone> {
         while let Some(piece) = pieces.pop_front() {
-            self.session.write_response_body(piece, false).await.map_err(|_| ClientGone)?;
+            self.session
+                .write_response_body(piece, false)
+                .await
+                .map_err(|_| ClientGone)?;
         }
         Ok(())
     }
@@ -48,9 +54,14 @@ impl Downstream for Http2<'_> {
             response.append_header(name, value).map_err(|_| ClientGone)?;
         }
         if let Body::Sized(length) | Body::Withheld(Some(length)) = head.body {
-            response.append_header(header::CONTENT_LENGTH, length).map_err(|_| ClientGone)?;
+            response
+                .append_header(header::CONTENT_LENGTH, length)
+                .map_err(|_| ClientGone)?;
         }
-        self.session.write_response_header(Box::new(response)).await.map_err(|_| ClientGone)?;
+        self.session
+            .write_response_header(Box::new(response))
+            .await
+            .map_err(|_| ClientGone)?;
         self.write(pieces).await
     }
 
@@ -60,6 +71,9 @@ impl Downstream for Http2<'_> {
 
     async fn finish(&mut self) -> Result<(), ClientGone> {
         self.ended = true;
-        self.session.write_response_body(Bytes::new(), true).await.map_err(|_| ClientGone)
+        self.session
+            .write_response_body(Bytes::new(), true)
+            .await
+            .map_err(|_| ClientGone)
     }
 }

@@ -55,19 +55,25 @@ impl App {
         let request = request(head, &info);
         let mut downstream = h1::Http1::new(io, head.version, keeps);
         let trail = flow::serve(&self.core, &request, &mut downstream).await;
-        let reusable = !trail.cut && downstream.is_reusable();
+        let reusable = downstream.is_reusable();
         record::record(&self.core, &request, &trail, Protocol::Http1);
-        if !reusable {
+        if trail.cut {
+            // Dropped without a goodbye, so that the client cannot take what it has for the whole.
             return None;
         }
         io.request_done();
+        if !reusable {
+            session.set_keepalive(None);
+        }
         let settings = HttpPersistentSettings::for_session(&session);
         let stream = session.finish().await.ok().flatten()?;
         Some(ReusedHttpStream::from_reusable_stream(stream, settings))
     }
 
     async fn serve_h2(&self, mut session: ServerSession) {
-        let Some(info) = front::connection_info(&session).cloned() else { return };
+        let Some(info) = front::connection_info(&session).cloned() else {
+            return;
+        };
         session.set_write_timeout(Some(self.send_timeout));
         // Copied, because the answer is written through the session that owns the head.
         let head = session.req_header().clone();
@@ -126,7 +132,10 @@ fn request<'a>(head: &'a pingora_http::RequestHeader, info: &'a ConnectionInfo) 
         method: &head.method,
         version: head.version,
         authority,
-        target: head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
+        target: head
+            .uri
+            .path_and_query()
+            .map_or("/", http::uri::PathAndQuery::as_str),
         fields: &head.headers,
         client: info.peer,
         tls: info.tls.as_ref(),

@@ -52,7 +52,9 @@ pub(super) fn record(core: &Core, request: &Request<'_>, trail: &Trail, protocol
 }
 
 fn count(trail: &Trail) {
-    let (Some(service), Some(status)) = (&trail.service, trail.status) else { return };
+    let (Some(service), Some(status)) = (&trail.service, trail.status) else {
+        return;
+    };
     service.metrics.count(status, trail.cache);
     service.metrics.bytes.inc_by(trail.bytes);
     if trail.cut {

@@ -38,7 +38,11 @@ enum Part {
 
 impl<D: Downstream> Visit<'_, '_, D> {
     /// Answers from `object`.
-    pub(super) async fn deliver(&mut self, object: &Object, forwarded: Forwarded) -> Result<Delivered, ClientGone> {
+    pub(super) async fn deliver(
+        &mut self,
+        object: &Object,
+        forwarded: Forwarded,
+    ) -> Result<Delivered, ClientGone> {
         let head = object.head();
         let part = part_of(self.reply.request.method, self.reply.request.fields, head);
         let mut pieces = VecDeque::new();
@@ -73,9 +77,22 @@ impl<D: Downstream> Visit<'_, '_, D> {
         let service = self.service.clone();
         let prepared = prepared(&world, &service, head);
         let fields = || answer_fields(&world, &service, head);
-        let stored = Some(Stored { wire: &prepared.bytes, fields: &fields });
+        let stored = Some(Stored {
+            wire: &prepared.bytes,
+            fields: &fields,
+        });
         self.reply.trail.bytes += pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
-        self.reply.start(AnswerHead { status, stored, own, body }, &mut pieces).await?;
+        self.reply
+            .start(
+                AnswerHead {
+                    status,
+                    stored,
+                    own,
+                    body,
+                },
+                &mut pieces,
+            )
+            .await?;
         if let Some(reader) = &mut reader {
             self.pour(reader).await?;
         }
@@ -88,7 +105,11 @@ impl<D: Downstream> Visit<'_, '_, D> {
         if *self.reply.request.method == Method::HEAD {
             return true;
         }
-        match part_of(self.reply.request.method, self.reply.request.fields, object.head()) {
+        match part_of(
+            self.reply.request.method,
+            self.reply.request.fields,
+            object.head(),
+        ) {
             Part::Whole => false,
             Part::Range(range) => object.covers(&range),
             Part::Unsatisfiable(_) | Part::NotModified => true,
@@ -129,16 +150,21 @@ impl<D: Downstream> Visit<'_, '_, D> {
         let node = self.reply.trail.world.identity.node.as_str();
         let mut own = Vec::with_capacity(5);
         own.push((header::AGE, age::value(head.freshness.age(now))));
-        own.push((header::CACHE_STATUS, status::of_object(node, forwarded, &head.freshness, now)));
+        own.push((
+            header::CACHE_STATUS,
+            status::of_object(node, forwarded, &head.freshness, now),
+        ));
         if let (Some(max_age), Some(_)) = (self.reply.core.node.hsts, self.reply.request.tls)
             && let Ok(value) = HeaderValue::from_str(&format!("max-age={}", max_age.as_secs()))
         {
             own.push((header::STRICT_TRANSPORT_SECURITY, value));
         }
         let content_range = match (part, head.length) {
-            (Part::Range(range), Some(length)) => {
-                Some(format!("bytes {}-{}/{length}", range.start, range.end.saturating_sub(1)))
-            }
+            (Part::Range(range), Some(length)) => Some(format!(
+                "bytes {}-{}/{length}",
+                range.start,
+                range.end.saturating_sub(1)
+            )),
             (Part::Unsatisfiable(length), _) => Some(format!("bytes */{length}")),
             _ => None,
         };
@@ -172,8 +198,13 @@ fn part_of(method: &Method, request: &HeaderMap, head: &Head) -> Part {
     {
         return Part::NotModified;
     }
-    let (Some(wanted), Some(length)) = (request.get(header::RANGE), head.length) else { return Part::Whole };
-    if *method != Method::GET || head.status != StatusCode::OK || !conditional::if_range_matches(request, &head.fields) {
+    let (Some(wanted), Some(length)) = (request.get(header::RANGE), head.length) else {
+        return Part::Whole;
+    };
+    if *method != Method::GET
+        || head.status != StatusCode::OK
+        || !conditional::if_range_matches(request, &head.fields)
+    {
         return Part::Whole;
     }
     match range::single(wanted, length) {
@@ -210,7 +241,10 @@ fn prepared(world: &World, service: &ServiceWorld, head: &Head) -> Arc<Prepared>
         bytes.extend_from_slice(value.as_bytes());
         bytes.extend_from_slice(b"\r\n");
     }
-    let ready = Arc::new(Prepared { epoch: world.epoch, bytes: bytes.freeze() });
+    let ready = Arc::new(Prepared {
+        epoch: world.epoch,
+        bytes: bytes.freeze(),
+    });
     head.prepared().store(Some(ready.clone()));
     ready
 }

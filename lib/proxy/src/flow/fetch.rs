@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache::policy::{
-    self, Entry, Exchange, StaleDefaults, Target, Verdict, add_missing_date, conditional, merge_304, storable_fields,
+    self, Entry, Exchange, StaleDefaults, Target, Verdict, add_missing_date, conditional, merge_304,
+    storable_fields,
 };
 use cache::{Failure, Filler, Head, Key, Lead, Object};
 use http::header;
@@ -15,7 +16,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use model::Moment;
 use tokio::sync::oneshot;
 
-use super::relay::RelayAnswer;
 use crate::headers::ErrorType;
 use crate::node::Core;
 use crate::upstream::exchange::Outgoing;
@@ -55,7 +55,7 @@ pub enum Fetched {
         revalidated: bool,
     },
     /// An answer that is not for caching: its body is to be relayed.
-    Relay(RelayAnswer),
+    Relay(Box<Asked>),
     /// Nothing usable.
     Failed {
         /// What went wrong.
@@ -76,7 +76,11 @@ pub fn start(core: &Arc<Core>, errand: Errand, lead: Lead) -> oneshot::Receiver<
 /// What a request is told whose fetch ended without a word.
 #[must_use]
 pub fn vanished() -> Failure {
-    Failure::new(StatusCode::BAD_GATEWAY, ErrorType::ProxyInternalError.token(), "the fetch ended without an answer")
+    Failure::new(
+        StatusCode::BAD_GATEWAY,
+        ErrorType::ProxyInternalError.token(),
+        "the fetch ended without an answer",
+    )
 }
 
 async fn run(core: Arc<Core>, errand: Errand, lead: Lead, tell: oneshot::Sender<Fetched>) {
@@ -87,7 +91,11 @@ async fn run(core: Arc<Core>, errand: Errand, lead: Lead, tell: oneshot::Sender<
         if let Some(head) = renewed(&errand, stale, answered, *times) {
             let object = lead.refreshed(stale.head(), head);
             let upstream = answered.upstream.clone();
-            let _ = tell.send(Fetched::Object { object, upstream, revalidated: true });
+            let _ = tell.send(Fetched::Object {
+                object,
+                upstream,
+                revalidated: true,
+            });
             if let Ok((answered, _)) = asked {
                 answered.release(&core.connections).await;
             }
@@ -99,10 +107,16 @@ async fn run(core: Arc<Core>, errand: Errand, lead: Lead, tell: oneshot::Sender<
     let failed = match asked {
         Ok((answered, _)) if errand.stale.is_some() && answered.answer.status.is_server_error() => {
             // What is stored may stand in; the rest of this answer is not worth reading.
-            Fetched::Failed { failure: refused(&answered), upstream: Some(answered.upstream.clone()) }
+            Fetched::Failed {
+                failure: refused(&answered),
+                upstream: Some(answered.upstream.clone()),
+            }
         }
         Ok((answered, times)) => return store_or_relay(&core, &errand, lead, tell, answered, times).await,
-        Err(unanswered) => Fetched::Failed { failure: unanswered.failure(), upstream: unanswered.upstream },
+        Err(unanswered) => Fetched::Failed {
+            failure: unanswered.failure(),
+            upstream: unanswered.upstream,
+        },
     };
     if let Fetched::Failed { failure, .. } = &failed {
         lead.failed(failure.clone());
@@ -127,12 +141,24 @@ async fn ask(
     outgoing.fields.extend(conditions);
     let request_time = Moment(daemon::clock::now_millis());
     let candidates = errand.service.candidates.for_key(&errand.key);
-    let asked = core.node.upstreams.ask(&core.connections, candidates, &outgoing, request_time).await?;
-    Ok((asked, Times { request_time, response_time: Moment(daemon::clock::now_millis()) }))
+    let asked = core
+        .node
+        .upstreams
+        .ask(&core.connections, candidates, &outgoing, request_time)
+        .await?;
+    Ok((
+        asked,
+        Times {
+            request_time,
+            response_time: Moment(daemon::clock::now_millis()),
+        },
+    ))
 }
 
 fn conditions(errand: &Errand) -> Vec<(HeaderName, HeaderValue)> {
-    errand.stale.as_ref().map_or_else(Vec::new, |stale| conditional::revalidation_fields(&stale.head().fields))
+    errand.stale.as_ref().map_or_else(Vec::new, |stale| {
+        conditional::revalidation_fields(&stale.head().fields)
+    })
 }
 
 /// The head that a 304 gives to what is stored, if it speaks of that and it may be kept on.
@@ -143,11 +169,19 @@ fn renewed(errand: &Errand, stale: &Object, asked: &Asked, times: Times) -> Opti
     }
     let merged = merge_304(&old.fields, &asked.answer.fields);
     let verdict = judge(errand, asked, old.status, &merged, times);
-    let Verdict::Store { freshness, .. } = &verdict else { return None };
+    let Verdict::Store { freshness, .. } = &verdict else {
+        return None;
+    };
     let mut fields = storable_fields(&merged);
     verdict.rewrite(&mut fields);
     add_missing_date(&mut fields, times.response_time);
-    Some(Head::new(errand.key.clone(), old.status, fields, old.length, *freshness))
+    Some(Head::new(
+        errand.key.clone(),
+        old.status,
+        fields,
+        old.length,
+        *freshness,
+    ))
 }
 
 /// A whole answer: for the cache if it may be stored, otherwise for the one who asked.
@@ -166,27 +200,44 @@ async fn store_or_relay(
             verdict.rewrite(&mut fields);
             add_missing_date(&mut fields, times.response_time);
             let length = content_length(&asked.answer.fields);
-            let head = Head::new(errand.key.clone(), asked.answer.status, fields, length, *freshness);
+            let head = Head::new(
+                errand.key.clone(),
+                asked.answer.status,
+                fields,
+                length,
+                *freshness,
+            );
             let filler = lead.start(head);
             let object = filler.object();
-            let _ =
-                tell.send(Fetched::Object { object, upstream: asked.upstream.clone(), revalidated: false });
+            let _ = tell.send(Fetched::Object {
+                object,
+                upstream: asked.upstream.clone(),
+                revalidated: false,
+            });
             fill(core, asked, filler).await;
         }
         Verdict::Pass(reason) => {
             if asked.answer.status.is_server_error() {
                 lead.failed(refused(&asked));
             } else {
-                lead.uncacheable(if reason.lies_in_the_response() { HIT_FOR_MISS } else { Duration::ZERO });
+                lead.uncacheable(if reason.lies_in_the_response() {
+                    HIT_FOR_MISS
+                } else {
+                    Duration::ZERO
+                });
             }
-            let _ = tell.send(Fetched::Relay(RelayAnswer { asked }));
+            let _ = tell.send(Fetched::Relay(Box::new(asked)));
         }
     }
 }
 
 fn refused(asked: &Asked) -> Failure {
     let status = asked.answer.status;
-    Failure::new(status, ErrorType::HttpProtocolError.token(), format!("{} answered {status}", asked.upstream))
+    Failure::new(
+        status,
+        ErrorType::HttpProtocolError.token(),
+        format!("{} answered {status}", asked.upstream),
+    )
 }
 
 /// Reads the body into the cache.
@@ -207,7 +258,11 @@ async fn fill(core: &Arc<Core>, mut asked: Asked, mut filler: Filler) {
             Err(error) => {
                 tracing::warn!(upstream = %asked.upstream, fault = error.fault.token(), detail = %error.detail,
                     "an answer broke off; what came of it is not kept");
-                filler.abort(Failure::new(StatusCode::BAD_GATEWAY, error.fault.token(), error.detail));
+                filler.abort(Failure::new(
+                    StatusCode::BAD_GATEWAY,
+                    error.fault.token(),
+                    error.detail,
+                ));
                 return;
             }
         }
@@ -217,7 +272,11 @@ async fn fill(core: &Arc<Core>, mut asked: Asked, mut filler: Filler) {
 fn judge(errand: &Errand, asked: &Asked, status: StatusCode, fields: &HeaderMap, times: Times) -> Verdict {
     let service = &errand.service.service;
     let entry = match (asked.source, &service.ttl) {
-        (Source::Origin, Some(rules)) => Some(Entry { rules, path: errand.target.path(), hint: None }),
+        (Source::Origin, Some(rules)) => Some(Entry {
+            rules,
+            path: errand.target.path(),
+            hint: None,
+        }),
         _ => None,
     };
     policy::judge(&Exchange {
@@ -239,5 +298,8 @@ pub(super) fn content_length(fields: &HeaderMap) -> Option<u64> {
     if fields.contains_key(header::TRANSFER_ENCODING) {
         return None;
     }
-    fields.get(header::CONTENT_LENGTH).map(HeaderValue::as_bytes).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok())
+    fields
+        .get(header::CONTENT_LENGTH)
+        .map(HeaderValue::as_bytes)
+        .and_then(|text| std::str::from_utf8(text).ok()?.parse().ok())
 }

@@ -25,9 +25,9 @@ pub mod trail;
 
 use std::sync::Arc;
 
-use cache::{Claim, Failure, Head, Key, LookUp, Object, Outcome};
 use cache::policy::Target;
 use cache::policy::verdict::request_forbids;
+use cache::{Claim, Failure, Head, Key, LookUp, Object, Outcome};
 use http::{Method, StatusCode};
 
 pub use downstream::{AnswerHead, Body, ClientGone, Downstream};
@@ -54,13 +54,25 @@ pub async fn serve<D: Downstream>(core: &Arc<Core>, request: &Request<'_>, downs
     let world = core.node.world.load_full();
     let mut trail = trail(world.clone(), request);
     let routed = route::route(&world, request);
-    let mut reply = Reply { core, request, downstream, trail: &mut trail };
+    let mut reply = Reply {
+        core,
+        request,
+        downstream,
+        trail: &mut trail,
+    };
     let ended = match routed {
         Ok(Routed { service, target }) => {
             reply.trail.service = Some(service.clone());
             reply.trail.target = Some(target.clone());
             let key = Key::new(&service.name, target.as_str());
-            Visit { reply, service, target, key }.serve().await
+            Visit {
+                reply,
+                service,
+                target,
+                key,
+            }
+            .serve()
+            .await
         }
         Err((refusal, service)) => {
             reply.trail.service = service;
@@ -73,7 +85,11 @@ pub async fn serve<D: Downstream>(core: &Arc<Core>, request: &Request<'_>, downs
 
 fn trail(world: Arc<World>, request: &Request<'_>) -> Trail {
     let random = &mut rand::rng();
-    Trail::new(world, RequestId::random(random), Trace::of_request(request.fields, random, false))
+    Trail::new(
+        world,
+        RequestId::random(random),
+        Trace::of_request(request.fields, random, false),
+    )
 }
 
 /// One request at work: what it is, where it answers, what it leaves behind.
@@ -144,7 +160,13 @@ impl<D: Downstream> Visit<'_, '_, D> {
             }
         }
         let why = "what was found in the cache vanished before it could be served";
-        self.reply.fail(&Failure::new(StatusCode::BAD_GATEWAY, ErrorType::ProxyInternalError.token(), why)).await
+        self.reply
+            .fail(&Failure::new(
+                StatusCode::BAD_GATEWAY,
+                ErrorType::ProxyInternalError.token(),
+                why,
+            ))
+            .await
     }
 
     /// The object is there and whole: is it fresh enough?
@@ -158,7 +180,11 @@ impl<D: Downstream> Visit<'_, '_, D> {
                 self.reply.trail.cache = CacheResult::Stale;
                 if let Claim::Lead(lead) = self.reply.core.node.cache.claim(&self.key, Some(object.head())) {
                     // Nobody waits for the outcome: it is there for the next request.
-                    drop(fetch::start(self.reply.core, self.errand(Some(object.clone())), lead));
+                    drop(fetch::start(
+                        self.reply.core,
+                        self.errand(Some(object.clone())),
+                        lead,
+                    ));
                 }
                 self.deliver(&object, Forwarded::No).await
             }
@@ -169,7 +195,14 @@ impl<D: Downstream> Visit<'_, '_, D> {
     /// A fill is under way and its answer's head is known.
     async fn joined(&mut self, object: Object) -> Result<Delivered, ClientGone> {
         self.reply.trail.cache = CacheResult::Collapsed;
-        self.deliver(&object, Forwarded::Miss { revalidated: false, collapsed: true }).await
+        self.deliver(
+            &object,
+            Forwarded::Miss {
+                revalidated: false,
+                collapsed: true,
+            },
+        )
+        .await
     }
 
     /// Upstream has to be asked: by this request, or by another that already does.
@@ -185,14 +218,31 @@ impl<D: Downstream> Visit<'_, '_, D> {
                 match fetched {
                     Ok(Fetched::Relay(answer)) => {
                         self.reply.trail.cache = CacheResult::Pass;
-                        self.relay_answer(answer, Forwarded::Miss { revalidated: false, collapsed: false }).await?;
+                        self.relay_answer(
+                            *answer,
+                            Forwarded::Miss {
+                                revalidated: false,
+                                collapsed: false,
+                            },
+                        )
+                        .await?;
                         return Ok(Delivered::Done);
                     }
-                    Ok(Fetched::Object { object, upstream, revalidated }) => {
+                    Ok(Fetched::Object {
+                        object,
+                        upstream,
+                        revalidated,
+                    }) => {
                         self.reply.trail.upstream = Some(upstream);
-                        self.reply.trail.cache =
-                            if revalidated { CacheResult::Revalidated } else { CacheResult::Miss };
-                        let forwarded = Forwarded::Miss { revalidated, collapsed: false };
+                        self.reply.trail.cache = if revalidated {
+                            CacheResult::Revalidated
+                        } else {
+                            CacheResult::Miss
+                        };
+                        let forwarded = Forwarded::Miss {
+                            revalidated,
+                            collapsed: false,
+                        };
                         return self.deliver(&object, forwarded).await;
                     }
                     Ok(Fetched::Failed { failure, upstream }) => {
@@ -207,8 +257,17 @@ impl<D: Downstream> Visit<'_, '_, D> {
         match outcome {
             Outcome::Object(object) => {
                 self.reply.trail.cache = CacheResult::Collapsed;
-                let revalidated = known.stale().is_some_and(|old| old.head().version == object.head().version);
-                self.deliver(&object, Forwarded::Miss { revalidated, collapsed }).await
+                let revalidated = known
+                    .stale()
+                    .is_some_and(|old| old.head().version == object.head().version);
+                self.deliver(
+                    &object,
+                    Forwarded::Miss {
+                        revalidated,
+                        collapsed,
+                    },
+                )
+                .await
             }
             Outcome::Uncacheable => {
                 self.relay(Forwarded::Bypass).await?;

@@ -43,7 +43,10 @@ pub fn outgoing(
     hop_by_hop::strip(&mut fields);
     fields.remove(header::EXPECT);
     fields.remove(header::CONTENT_LENGTH);
-    if let Some(host) = request.authority.and_then(|authority| HeaderValue::from_str(authority).ok()) {
+    if let Some(host) = request
+        .authority
+        .and_then(|authority| HeaderValue::from_str(authority).ok())
+    {
         fields.insert(header::HOST, host);
     }
     let method = match purpose {
@@ -61,14 +64,25 @@ pub fn outgoing(
     world.cdn_loop.append(&mut fields);
     append_forwarded_for(&mut fields, request);
     trace.apply(&mut fields);
-    Outgoing { method, target: target.to_owned(), fields }
+    Outgoing {
+        method,
+        target: target.to_owned(),
+        fields,
+    }
 }
 
 fn append_forwarded_for(fields: &mut HeaderMap, request: &Request<'_>) {
     let client = request.client.ip().to_canonical();
-    let earlier: Vec<&str> =
-        fields.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
-    let chain = if earlier.is_empty() { client.to_string() } else { format!("{}, {client}", earlier.join(", ")) };
+    let earlier: Vec<&str> = fields
+        .get_all(X_FORWARDED_FOR)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    let chain = if earlier.is_empty() {
+        client.to_string()
+    } else {
+        format!("{}, {client}", earlier.join(", "))
+    };
     if let Ok(value) = HeaderValue::from_str(&chain) {
         fields.insert(X_FORWARDED_FOR, value);
     }

@@ -34,11 +34,20 @@ impl<D: Downstream> Reply<'_, '_, D> {
         let error = ErrorType::from_token(failure.error).unwrap_or(ErrorType::ProxyInternalError);
         self.trail.error = Some(error);
         let next_hop = self.trail.upstream.as_deref();
-        let proxy_status = ProxyStatus { next_hop, ..ProxyStatus::new(self.node(), error) };
-        let asked = Forwarded::Miss { revalidated: false, collapsed: false };
+        let proxy_status = ProxyStatus {
+            next_hop,
+            ..ProxyStatus::new(self.node(), error)
+        };
+        let asked = Forwarded::Miss {
+            revalidated: false,
+            collapsed: false,
+        };
         let fields = vec![
             (PROXY_STATUS, proxy_status.value()),
-            (header::CACHE_STATUS, status::of_relay(self.node(), asked, failure.status)),
+            (
+                header::CACHE_STATUS,
+                status::of_relay(self.node(), asked, failure.status),
+            ),
         ];
         let message = match failure.status {
             StatusCode::GATEWAY_TIMEOUT => "upstream did not answer in time\n",
@@ -64,7 +73,10 @@ impl<D: Downstream> Reply<'_, '_, D> {
         let body = if status == StatusCode::NO_CONTENT {
             Body::None
         } else {
-            fields.push((header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")));
+            fields.push((
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("text/plain; charset=utf-8"),
+            ));
             let length = message.len() as u64;
             if *self.request.method == Method::HEAD {
                 Body::Withheld(Some(length))
@@ -74,7 +86,16 @@ impl<D: Downstream> Reply<'_, '_, D> {
                 Body::Sized(length)
             }
         };
-        self.start(AnswerHead { status, stored: None, own: fields, body }, &mut pieces).await?;
+        self.start(
+            AnswerHead {
+                status,
+                stored: None,
+                own: fields,
+                body,
+            },
+            &mut pieces,
+        )
+        .await?;
         self.downstream.finish().await
     }
 

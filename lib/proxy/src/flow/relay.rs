@@ -13,12 +13,6 @@ use crate::headers::hop_by_hop;
 use crate::metrics::CacheResult;
 use crate::upstream::Asked;
 
-/// An upstream's answer on its way to one client.
-pub struct RelayAnswer {
-    /// The answer, its body still to be read.
-    pub asked: Asked,
-}
-
 impl<D: Downstream> Visit<'_, '_, D> {
     /// Asks upstream for this client alone and passes the answer on.
     pub(super) async fn relay(&mut self, forwarded: Forwarded) -> Result<(), ClientGone> {
@@ -34,8 +28,13 @@ impl<D: Downstream> Visit<'_, '_, D> {
         let candidates = self.service.candidates.for_key(&self.key);
         let core = self.reply.core.clone();
         let now = Moment(daemon::clock::now_millis());
-        match core.node.upstreams.ask(&core.connections, candidates, &request, now).await {
-            Ok(asked) => self.relay_answer(RelayAnswer { asked }, forwarded).await,
+        match core
+            .node
+            .upstreams
+            .ask(&core.connections, candidates, &request, now)
+            .await
+        {
+            Ok(asked) => self.relay_answer(asked, forwarded).await,
             Err(unanswered) => {
                 self.reply.trail.upstream.clone_from(&unanswered.upstream);
                 self.reply.fail(&unanswered.failure()).await
@@ -46,16 +45,25 @@ impl<D: Downstream> Visit<'_, '_, D> {
     /// Passes an answer on.
     pub(super) async fn relay_answer(
         &mut self,
-        answer: RelayAnswer,
+        mut asked: Asked,
         forwarded: Forwarded,
     ) -> Result<(), ClientGone> {
-        let RelayAnswer { mut asked } = answer;
         let status = asked.answer.status;
         self.reply.trail.upstream = Some(asked.upstream.clone());
         let body = relayed_body(self.reply.request.method, status, &asked.answer.fields);
         let fields = self.relayed_fields(&asked.answer.fields, forwarded, status);
         let mut pieces = VecDeque::new();
-        self.reply.start(AnswerHead { status, stored: None, own: fields, body }, &mut pieces).await?;
+        self.reply
+            .start(
+                AnswerHead {
+                    status,
+                    stored: None,
+                    own: fields,
+                    body,
+                },
+                &mut pieces,
+            )
+            .await?;
         loop {
             match asked.answer.body().await {
                 Ok(Some(bytes)) => {
@@ -68,7 +76,7 @@ impl<D: Downstream> Visit<'_, '_, D> {
                 Err(error) => {
                     tracing::warn!(upstream = %asked.upstream, fault = error.fault.token(), detail = %error.detail,
                         "an answer broke off while it was relayed");
-                        return Err(ClientGone);
+                    return Err(ClientGone);
                 }
             }
         }
@@ -88,8 +96,15 @@ impl<D: Downstream> Visit<'_, '_, D> {
         hop_by_hop::strip(&mut fields);
         fields.remove(header::CONTENT_LENGTH);
         self.service.rules.response.apply(&mut fields);
-        self.reply.trail.world.via.append(&mut fields, http::Version::HTTP_11);
-        fields.append(header::CACHE_STATUS, status::of_relay(node.as_str(), forwarded, status));
+        self.reply
+            .trail
+            .world
+            .via
+            .append(&mut fields, http::Version::HTTP_11);
+        fields.append(
+            header::CACHE_STATUS,
+            status::of_relay(node.as_str(), forwarded, status),
+        );
         let mut list = Vec::with_capacity(fields.len());
         let mut last = None;
         for (name, value) in fields {

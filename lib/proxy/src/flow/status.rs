@@ -34,12 +34,20 @@ pub fn of_object(node: &str, forwarded: Forwarded, freshness: &Freshness, now: M
     let ttl_seconds = ttl_seconds(freshness, now);
     let status = match forwarded {
         Forwarded::No => CacheStatus::hit(node, ttl_seconds),
-        Forwarded::StandIn => {
-            CacheStatus { detail: Some("stale-if-error"), ..CacheStatus::hit(node, ttl_seconds) }
-        }
-        Forwarded::Miss { revalidated, collapsed } => CacheStatus {
+        Forwarded::StandIn => CacheStatus {
+            detail: Some("stale-if-error"),
+            ..CacheStatus::hit(node, ttl_seconds)
+        },
+        Forwarded::Miss {
+            revalidated,
+            collapsed,
+        } => CacheStatus {
             handling: Handling::Forwarded(cache_status::Forwarded {
-                reason: if revalidated { ForwardReason::Stale } else { ForwardReason::UriMiss },
+                reason: if revalidated {
+                    ForwardReason::Stale
+                } else {
+                    ForwardReason::UriMiss
+                },
                 status: revalidated.then_some(StatusCode::NOT_MODIFIED),
                 stored: true,
                 collapsed,

@@ -67,7 +67,8 @@ impl Upstreams {
             health: Health::new(config.mark_down, metrics.health.clone()),
             budget: RetryBudget::new(config.retry_budget_percent),
             limits: Limits::new(metrics.limits.clone()),
-            names: Names::start(names::Options::default(), metrics.names.clone()).map_err(|error| error.to_string())?,
+            names: Names::start(names::Options::default(), metrics.names.clone())
+                .map_err(|error| error.to_string())?,
             metrics,
         })
     }
@@ -95,7 +96,9 @@ impl Upstreams {
         self.budget.count_request(now);
         let mut last: Option<Unanswered> = None;
         for chosen in candidates.choose_by_health(&self.health, now) {
-            let Some(ticket) = chosen.admit(&self.health, now) else { continue };
+            let Some(ticket) = chosen.admit(&self.health, now) else {
+                continue;
+            };
             if last.is_some() {
                 if !self.budget.try_retry(now) {
                     self.metrics.retries_refused.inc();
@@ -165,11 +168,20 @@ impl Upstreams {
         let mut failed = unanswered(ErrorType::DnsError, format!("{} has no address", candidate.host));
         for address in addresses {
             let address = SocketAddr::new(address, candidate.port);
-            let hop = Hop { address, tls: candidate.tls, server_name: &server_name };
+            let hop = Hop {
+                address,
+                tls: candidate.tls,
+                server_name: &server_name,
+            };
             match exchange(connections, &hop, &request).await {
                 Ok(answer) => {
                     let upstream = candidate.name.clone();
-                    return Ok(Asked { answer, upstream, source: candidate.source, permit });
+                    return Ok(Asked {
+                        answer,
+                        upstream,
+                        source: candidate.source,
+                        permit,
+                    });
                 }
                 Err(error) => {
                     let may_be_elsewhere = error.is_before_request();
@@ -185,7 +197,11 @@ impl Upstreams {
 }
 
 /// One exchange; kept connections that turn out dead do not count.
-async fn exchange(connections: &Connections, hop: &Hop<'_>, request: &Outgoing) -> Result<Answer, ExchangeError> {
+async fn exchange(
+    connections: &Connections,
+    hop: &Hop<'_>,
+    request: &Outgoing,
+) -> Result<Answer, ExchangeError> {
     for _ in 0..KEPT_CONNECTIONS_MAX {
         match connections.exchange(hop, request).await {
             Err(error) if error.on_kept_connection => {}

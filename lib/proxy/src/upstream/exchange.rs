@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
-use pingora_core::connectors::http::Connector;
 use pingora_core::connectors::ConnectorOptions;
+use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorType};
@@ -114,7 +114,11 @@ pub fn check_ca_file(file: &Path) -> Result<(), String> {
         let certificate = certificate.map_err(|error| wrong(&error))?;
         roots.add(certificate).map_err(|error| wrong(&error))?;
     }
-    if roots.is_empty() { Err(wrong(&"there is no certificate in it")) } else { Ok(()) }
+    if roots.is_empty() {
+        Err(wrong(&"there is no certificate in it"))
+    } else {
+        Ok(())
+    }
 }
 
 impl Connections {
@@ -122,8 +126,14 @@ impl Connections {
     #[must_use]
     pub fn new(limits: ExchangeLimits) -> Connections {
         let mut options = ConnectorOptions::new(limits.pool_size);
-        options.ca_file = limits.ca_file.as_ref().map(|path| path.to_string_lossy().into_owned());
-        Connections { connector: Connector::new(Some(options)), limits }
+        options.ca_file = limits
+            .ca_file
+            .as_ref()
+            .map(|path| path.to_string_lossy().into_owned());
+        Connections {
+            connector: Connector::new(Some(options)),
+            limits,
+        }
     }
 
     /// Sends `request` to `hop` and waits for the head of the answer.
@@ -141,7 +151,10 @@ impl Connections {
                 return Err(ExchangeError {
                     fault: Fault::ConnectionTimeout,
                     at: Stage::Connecting,
-                    detail: format!("no connection to {} within {:?}", hop.address, self.limits.connect_timeout),
+                    detail: format!(
+                        "no connection to {} within {:?}",
+                        hop.address, self.limits.connect_timeout
+                    ),
                     on_kept_connection: false,
                 });
             }
@@ -159,7 +172,9 @@ impl Connections {
             session.finish_request_body().await?;
             for _ in 0..INTERIM_ANSWERS_MAX {
                 session.read_response_header().await?;
-                let interim = session.response_header().is_some_and(|head| head.status.is_informational());
+                let interim = session
+                    .response_header()
+                    .is_some_and(|head| head.status.is_informational());
                 if !interim {
                     return Ok(());
                 }
@@ -173,7 +188,10 @@ impl Connections {
                 return Err(ExchangeError {
                     fault: Fault::HttpResponseTimeout,
                     at: Stage::Asking,
-                    detail: format!("no answer from {} within {:?}", hop.address, self.limits.first_byte_timeout),
+                    detail: format!(
+                        "no answer from {} within {:?}",
+                        hop.address, self.limits.first_byte_timeout
+                    ),
                     on_kept_connection: false,
                 });
             }
@@ -195,14 +213,21 @@ impl Connections {
             });
         }
         let (status, fields) = (head.status, head.headers.clone());
-        Ok(Answer { status, fields, session, peer })
+        Ok(Answer {
+            status,
+            fields,
+            session,
+            peer,
+        })
     }
 
     /// Gives the connection of a wholly read answer back for the next request; one that is not is closed.
     pub async fn release(&self, mut answer: Answer) {
         if answer.session.response_done() {
             let idle_timeout = Some(self.limits.idle_timeout);
-            self.connector.release_http_session(answer.session, &answer.peer, idle_timeout).await;
+            self.connector
+                .release_http_session(answer.session, &answer.peer, idle_timeout)
+                .await;
         }
     }
 
@@ -241,8 +266,14 @@ impl Outgoing {
     /// The host it is for, without port.
     #[must_use]
     pub fn host(&self) -> String {
-        let host = self.fields.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
-        model::hosts::host_of(host).map(std::borrow::Cow::into_owned).unwrap_or_default()
+        let host = self
+            .fields
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or("");
+        model::hosts::host_of(host)
+            .map(std::borrow::Cow::into_owned)
+            .unwrap_or_default()
     }
 }
 
@@ -263,17 +294,29 @@ impl ExchangeError {
             ErrorType::ConnectionClosed => Fault::ConnectionTerminated,
             _ => Fault::DestinationUnavailable,
         };
-        ExchangeError { fault, at: Stage::Connecting, detail: error.to_string(), on_kept_connection: false }
+        ExchangeError {
+            fault,
+            at: Stage::Connecting,
+            detail: error.to_string(),
+            on_kept_connection: false,
+        }
     }
 
     fn answering(error: &Error, kept: bool) -> ExchangeError {
         let fault = match error.etype {
             ErrorType::ReadTimedout | ErrorType::WriteTimedout => Fault::HttpResponseTimeout,
-            ErrorType::InvalidHTTPHeader | ErrorType::H1Error | ErrorType::InvalidH2 => Fault::HttpProtocolError,
+            ErrorType::InvalidHTTPHeader | ErrorType::H1Error | ErrorType::InvalidH2 => {
+                Fault::HttpProtocolError
+            }
             _ => Fault::ConnectionTerminated,
         };
         let on_kept_connection = kept && fault == Fault::ConnectionTerminated;
-        ExchangeError { fault, at: Stage::Asking, detail: error.to_string(), on_kept_connection }
+        ExchangeError {
+            fault,
+            at: Stage::Asking,
+            detail: error.to_string(),
+            on_kept_connection,
+        }
     }
 
     fn reading(error: &Error) -> ExchangeError {
@@ -281,15 +324,25 @@ impl ExchangeError {
             ErrorType::ReadTimedout => Fault::HttpResponseTimeout,
             _ => Fault::HttpResponseIncomplete,
         };
-        ExchangeError { fault, at: Stage::Asking, detail: error.to_string(), on_kept_connection: false }
+        ExchangeError {
+            fault,
+            at: Stage::Asking,
+            detail: error.to_string(),
+            on_kept_connection: false,
+        }
     }
 }
 
 fn request_header(request: &Outgoing) -> Result<Box<RequestHeader>, String> {
-    let mut head = RequestHeader::build(request.method.clone(), request.target.as_bytes(), Some(request.fields.len()))
-        .map_err(|error| format!("the request cannot be sent upstream: {error}"))?;
+    let mut head = RequestHeader::build(
+        request.method.clone(),
+        request.target.as_bytes(),
+        Some(request.fields.len()),
+    )
+    .map_err(|error| format!("the request cannot be sent upstream: {error}"))?;
     for (name, value) in &request.fields {
-        head.append_header(name, value).map_err(|error| format!("field {name} cannot be sent upstream: {error}"))?;
+        head.append_header(name, value)
+            .map_err(|error| format!("field {name} cannot be sent upstream: {error}"))?;
     }
     Ok(Box::new(head))
 }

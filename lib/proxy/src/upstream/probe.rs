@@ -9,19 +9,26 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Method, header};
 use model::Moment;
 
+use super::Upstreams;
 use super::exchange::{Connections, Outgoing};
 use super::health::Standing;
-use super::Upstreams;
 use crate::world::World;
 
 /// How long a probe may take: one that hangs longer has found out enough.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Asks the upstreams of `world` that are down and whose pause is over, all at once.
-async fn probe_due(upstreams: &Upstreams, connections: &Connections, world: &World, now: &impl Fn() -> Moment) {
+async fn probe_due(
+    upstreams: &Upstreams,
+    connections: &Connections,
+    world: &World,
+    now: &impl Fn() -> Moment,
+) {
     let mut probes = Vec::new();
     for service in world.services() {
-        let Some(host) = service.service.hosts.first() else { continue };
+        let Some(host) = service.service.hosts.first() else {
+            continue;
+        };
         for candidate in service.candidates.all() {
             let (standing, _) = upstreams.health.standing(&candidate.name, now());
             if standing == Standing::Due
@@ -69,5 +76,9 @@ fn probe(host: &str) -> Outgoing {
     if let Ok(host) = HeaderValue::from_str(&host) {
         fields.insert(header::HOST, host);
     }
-    Outgoing { method: Method::OPTIONS, target: "*".to_owned(), fields }
+    Outgoing {
+        method: Method::OPTIONS,
+        target: "*".to_owned(),
+        fields,
+    }
 }

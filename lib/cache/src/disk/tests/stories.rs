@@ -475,7 +475,7 @@ fn what_is_written_survives_loss_of_power_soon_without_anybody_asking() {
     assert_eq!(block_on(disk.put_head(&key(1), 1, body(1, 10))), Fate::Committed);
     let deadline = Instant::now() + Duration::from_secs(10);
     while metrics.flush_seconds.get_sample_count() == 0 && Instant::now() < deadline {
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
     }
     for seed in 0..20 {
         let (successor, _) = open(Arc::new(device.after_power_loss(seed)));

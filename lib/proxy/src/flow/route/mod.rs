@@ -84,9 +84,9 @@ impl Refusal {
             Refusal::Method | Refusal::Options => {
                 Some((http::header::ALLOW, HeaderValue::from_static(ALLOWED_METHODS)))
             }
-            Refusal::ToHttps(location) => {
-                HeaderValue::from_str(location).ok().map(|value| (http::header::LOCATION, value))
-            }
+            Refusal::ToHttps(location) => HeaderValue::from_str(location)
+                .ok()
+                .map(|value| (http::header::LOCATION, value)),
             _ => None,
         }
     }
@@ -112,7 +112,10 @@ pub fn route(world: &World, request: &Request<'_>) -> Result<Routed, (Refusal, O
         return Err((Refusal::Method, None));
     }
     if request.version < Version::HTTP_10 {
-        return Err((Refusal::Malformed("this version of HTTP is not spoken here\n"), None));
+        return Err((
+            Refusal::Malformed("this version of HTTP is not spoken here\n"),
+            None,
+        ));
     }
     let Some(host) = request.host() else {
         return Err((Refusal::Malformed("the request names no host\n"), None));
@@ -121,16 +124,22 @@ pub fn route(world: &World, request: &Request<'_>) -> Result<Routed, (Refusal, O
         return Err((Refusal::Misdirected, None));
     };
     match guard(world, service, request) {
-        Ok(target) => Ok(Routed { service: service.clone(), target }),
+        Ok(target) => Ok(Routed {
+            service: service.clone(),
+            target,
+        }),
         Err(refusal) => Err((refusal, Some(service.clone()))),
     }
 }
 
 fn guard(world: &World, service: &ServiceWorld, request: &Request<'_>) -> Result<Target, Refusal> {
-    world.cdn_loop.judge(request.fields).map_err(|refusal| match refusal {
-        cdn_loop::Refusal::Malformed => Refusal::Malformed("CDN-Loop is not a list of CDNs\n"),
-        cdn_loop::Refusal::NodeAgain | cdn_loop::Refusal::CdnTooOften { .. } => Refusal::Loop,
-    })?;
+    world
+        .cdn_loop
+        .judge(request.fields)
+        .map_err(|refusal| match refusal {
+            cdn_loop::Refusal::Malformed => Refusal::Malformed("CDN-Loop is not a list of CDNs\n"),
+            cdn_loop::Refusal::NodeAgain | cdn_loop::Refusal::CdnTooOften { .. } => Refusal::Loop,
+        })?;
     if !matches!(*request.method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return Err(Refusal::Method);
     }

@@ -51,7 +51,11 @@ fn outcome(world: &World, method: &str, authority: Option<&str>, target: &str, f
         Ok(routed) => format!("{} {}", routed.service.name, routed.target.as_str()),
         Err((refusal, _)) => {
             let field = refusal.field().map(|(_, value)| value);
-            format!("{} {}", refusal.status().as_u16(), field.as_ref().map_or("", |value| value.to_str().unwrap()))
+            format!(
+                "{} {}",
+                refusal.status().as_u16(),
+                field.as_ref().map_or("", |value| value.to_str().unwrap())
+            )
         }
     }
 }
@@ -61,7 +65,12 @@ fn a_request_finds_its_service_or_its_refusal() {
     let world = world("edge-1", Tier::Edge);
     let none = HeaderMap::new();
     for (method, authority, target, expected) in [
-        ("GET", Some("plain.example"), "/a/b?token=1&z=2&y=1", "plain /a/b?y=1&z=2"),
+        (
+            "GET",
+            Some("plain.example"),
+            "/a/b?token=1&z=2&y=1",
+            "plain /a/b?y=1&z=2",
+        ),
         ("HEAD", Some("PLAIN.example:8080"), "/", "plain /"),
         ("OPTIONS", Some("plain.example"), "/a", "plain /a"),
         ("OPTIONS", Some("plain.example"), "*", "204 GET, HEAD, OPTIONS"),
@@ -77,17 +86,29 @@ fn a_request_finds_its_service_or_its_refusal() {
         ("GET", Some("plain.example"), "/a%2f..%2Fb", "400 "),
         ("GET", Some("plain.example"), "/a%2Fb", "plain /a%2Fb"),
         ("GET", Some("plain.example"), "/a%zz", "400 "),
-        ("GET", Some("x.tls.example"), "/a?token=1", "308 https://x.tls.example/a?token=1"),
+        (
+            "GET",
+            Some("x.tls.example"),
+            "/a?token=1",
+            "308 https://x.tls.example/a?token=1",
+        ),
         ("GET", Some("tls-only.example"), "/a", "403 "),
     ] {
-        assert_eq!(outcome(&world, method, authority, target, &none), expected, "{method} {authority:?} {target}");
+        assert_eq!(
+            outcome(&world, method, authority, target, &none),
+            expected,
+            "{method} {authority:?} {target}"
+        );
     }
 }
 
 #[test]
 fn a_parent_does_not_care_whether_its_edges_came_over_tls() {
     let world = world("parent-1", Tier::Parent);
-    assert_eq!(outcome(&world, "GET", Some("x.tls.example"), "/a", &HeaderMap::new()), "redirected /a");
+    assert_eq!(
+        outcome(&world, "GET", Some("x.tls.example"), "/a", &HeaderMap::new()),
+        "redirected /a"
+    );
 }
 
 #[test]
@@ -101,7 +122,11 @@ fn a_request_that_has_been_here_is_refused() {
         ("\"unfinished", "400 "),
     ] {
         let fields = HeaderMap::from_iter([(name.clone(), HeaderValue::from_str(line).unwrap())]);
-        assert_eq!(outcome(&world, "GET", Some("plain.example"), "/", &fields), expected, "{line}");
+        assert_eq!(
+            outcome(&world, "GET", Some("plain.example"), "/", &fields),
+            expected,
+            "{line}"
+        );
     }
 }
 
@@ -109,8 +134,13 @@ fn a_request_that_has_been_here_is_refused() {
 fn a_snapshot_that_does_not_place_the_node_is_refused() {
     let snapshot = Snapshot::from_json(SNAPSHOT.as_bytes()).expect("a good snapshot");
     let metrics = Metrics::register(&Registry::new()).expect("an empty registry");
-    for (node, tier, says) in [("edge-9", Tier::Edge, "knows no node"), ("edge-1", Tier::Parent, "start the other daemon")] {
-        let Err(complaints) = World::compile(&snapshot, node, tier, 1, &metrics) else { panic!("{node} was placed") };
+    for (node, tier, says) in [
+        ("edge-9", Tier::Edge, "knows no node"),
+        ("edge-1", Tier::Parent, "start the other daemon"),
+    ] {
+        let Err(complaints) = World::compile(&snapshot, node, tier, 1, &metrics) else {
+            panic!("{node} was placed")
+        };
         assert!(complaints[0].contains(says), "{complaints:?}");
     }
 }

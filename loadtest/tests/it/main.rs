@@ -1,0 +1,5 @@
+//! `millrace-loadtest` as people use it: real processes, real daemons.
+
+mod play;
+mod running;
+mod up;
