@@ -52,7 +52,8 @@ pub struct Origin {
     /// Its share of requests relative to the others; must be above 0.
     #[serde(default = "one")]
     pub weight: f64,
-    /// Connections open to it at once from one parent, over all cores.
+    /// Requests under way to it at once from one parent, over all cores; each takes a connection. Idle connections that
+    /// are kept for the next request come on top.
     #[serde(default = "default_max_connections")]
     pub max_connections: u32,
     /// The `Host` (and TLS server name) sent to it; absent: the host of `url`.

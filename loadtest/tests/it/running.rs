@@ -20,8 +20,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// The program under test.
 pub(crate) fn program() -> Command {
     // The daemons are expected beside it: they are built when they are not there yet.
-    Binary::of("edge", "millrace-edge").found();
-    Binary::of("parent", "millrace-parent").found();
+    let _ = Binary::of("edge", "millrace-edge").found();
+    let _ = Binary::of("parent", "millrace-parent").found();
     Command::new(env!("CARGO_BIN_EXE_millrace-loadtest"))
 }
 

@@ -19,7 +19,7 @@ fn a_whole_cdn_starts_serves_and_stops_without_a_trace() {
     let client = described.cdn.http("edge-ams-1");
     let [first, second] = [client.get("/hello.txt"), client.get("/hello.txt")];
     assert_eq!((first.status(), second.status()), (200, 200));
-    assert!(second.joined("cache-status").contains("hit"), "{second:?}");
+    assert!(second.head.joined("cache-status").contains("hit"), "{second:?}");
     up.await_text("2 requests, 1 at the origin");
     up.signal(Signal::TERM);
     assert_eq!(up.await_end().code(), Some(0), "{}", up.output());

@@ -44,13 +44,21 @@ pub fn add_missing_date(fields: &mut HeaderMap, response_time: Moment) {
 ///
 /// `Date` has whole seconds, so the apparent age is counted in whole seconds too: a response dated within the second
 /// in which it came has none.
+///
+/// `Age` has whole seconds too, and each tier would take a response for up to one second younger than it is; so a parent
+/// of this CDN tells its `exact_age`, which then stands in place of `Age`.
 #[must_use]
-pub fn initial_age(response: &HeaderMap, request_time: Moment, response_time: Moment) -> Duration {
+pub fn initial_age(
+    response: &HeaderMap,
+    exact_age: Option<Duration>,
+    request_time: Moment,
+    response_time: Moment,
+) -> Duration {
     let apparent = date_of(response, header::DATE).map_or(Duration::ZERO, |generated| {
         Duration::from_secs(response_time.seconds().saturating_sub(generated.seconds()))
     });
     let response_delay = response_time.since(request_time);
-    apparent.max(age_value(response) + response_delay)
+    apparent.max(exact_age.unwrap_or_else(|| age_value(response)) + response_delay)
 }
 
 /// The value of `Age`: of a list the first member; what cannot be read counts as absent (RFC 9111 §5.1).
@@ -132,6 +140,7 @@ mod tests {
             }
             let age_found = initial_age(
                 &response,
+                None,
                 response_time - Duration::from_millis(delay_ms),
                 response_time,
             );
@@ -141,5 +150,15 @@ mod tests {
                 "Age {age:?}, Date {dated:?}, {delay_ms} ms"
             );
         }
+    }
+
+    #[test]
+    fn an_exact_age_stands_in_place_of_the_field() {
+        let response = HeaderMap::from_iter([(header::AGE, HeaderValue::from_static("14"))]);
+        let exact = Some(Duration::from_millis(14_900));
+        assert_eq!(
+            initial_age(&response, exact, THEN, THEN + Duration::from_millis(50)),
+            Duration::from_millis(14_950)
+        );
     }
 }

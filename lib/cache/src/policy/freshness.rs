@@ -7,8 +7,7 @@ use model::Moment;
 /// What is kept of an object's age and lifetime.
 ///
 /// Ages add up across tiers because everything counts from `generated_at`, the moment the response left its origin as
-/// far as `Age`, `Date` and our own clock tell. `Age` carries whole seconds, so each tier may take a response for up
-/// to one second younger than it is.
+/// far as `Age` (between our own tiers its exact form), `Date` and our own clock tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Freshness {
     /// When the response was generated or last validated at its origin (RFC 9111 §4.2.3).

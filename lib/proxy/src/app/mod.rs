@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use http::header;
+use http::uri::PathAndQuery;
 use model::Moment;
 use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::H2Options;
 use pingora_core::server::ShutdownWatch;
+use pingora_http::RequestHeader;
 
 use crate::flow::{self, Request};
 use crate::front::{self, ConnectionInfo, FrontConfig};
@@ -122,7 +124,7 @@ impl HttpServerApp for App {
     }
 }
 
-fn request<'a>(head: &'a pingora_http::RequestHeader, info: &'a ConnectionInfo) -> Request<'a> {
+fn request<'a>(head: &'a RequestHeader, info: &'a ConnectionInfo) -> Request<'a> {
     let authority = head
         .uri
         .authority()
@@ -132,14 +134,33 @@ fn request<'a>(head: &'a pingora_http::RequestHeader, info: &'a ConnectionInfo) 
         method: &head.method,
         version: head.version,
         authority,
-        target: head
-            .uri
-            .path_and_query()
-            .map_or("/", http::uri::PathAndQuery::as_str),
+        target: target(head),
         fields: &head.headers,
         client: info.peer,
         tls: info.tls.as_ref(),
         now: Moment(daemon::clock::now_millis()),
         started: Instant::now(),
     }
+}
+
+/// Path and query of a request's target, `*`, or nothing where it is neither (RFC 9112 §3.2).
+///
+/// `http::Uri` takes a lone word for an authority; only a target that names a scheme may leave out its path.
+fn target(head: &RequestHeader) -> &str {
+    let raw = head.raw_path();
+    let path = head.uri.path_and_query().map(PathAndQuery::as_str);
+    match raw.first() {
+        Some(b'/' | b'*') => path.unwrap_or(""),
+        _ if names_http(raw) => path.unwrap_or("/"),
+        _ => "",
+    }
+}
+
+/// Whether a target is in absolute form with a scheme that is served here.
+fn names_http(raw: &[u8]) -> bool {
+    let begins_with = |scheme: &[u8]| {
+        raw.get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+    begins_with(b"http://") || begins_with(b"https://")
 }

@@ -9,10 +9,11 @@ use cache::policy::{conditional, range};
 use cache::{Head, Object, Prepared, ReadError, Reader};
 use http::header;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use model::{Moment, Tier};
 
 use super::downstream::{AnswerHead, Body, ClientGone, Downstream, Stored};
 use super::{Forwarded, Visit, status};
-use crate::headers::{ErrorType, age};
+use crate::headers::{ErrorType, age, exact_age};
 use crate::world::{ServiceWorld, World};
 
 /// Bytes gathered for one write: enough to keep a core busy with copying rather than with system calls, little enough
@@ -68,9 +69,17 @@ impl<D: Downstream> Visit<'_, '_, D> {
         };
         // The first bytes come before the head, so that an object whose bytes are gone can still be fetched anew.
         if let Some(reader) = &mut reader
-            && (!object.is_growing() && !gather_first(reader, &mut pieces).await)
+            && !object.is_growing()
         {
-            return Ok(Delivered::Lost);
+            match gather_first(reader, &mut pieces).await {
+                Ok(()) => {}
+                Err(ReadError::Gone | ReadError::Lagged) => return Ok(Delivered::Lost),
+                Err(ReadError::Aborted(failure)) => {
+                    // The fill that this request joined has failed meanwhile: one failure, not a reason for another.
+                    self.reply.fail(&failure).await?;
+                    return Ok(Delivered::Done);
+                }
+            }
         }
         let own = self.own_fields(head, &part, forwarded);
         let world = self.reply.trail.world.clone();
@@ -141,15 +150,25 @@ impl<D: Downstream> Visit<'_, '_, D> {
             ReadError::Gone | ReadError::Lagged => None,
         };
         self.reply.trail.error = Some(kind.unwrap_or(ErrorType::ProxyInternalError));
-        tracing::warn!(key = self.key.text(), %error, "an answer is broken off");
+        // What failed was logged once, where it failed; a thousand clients may see it.
+        tracing::debug!(key = self.key.text(), %error, "an answer is broken off");
         ClientGone
     }
 
     fn own_fields(&self, head: &Head, part: &Part, forwarded: Forwarded) -> Vec<(HeaderName, HeaderValue)> {
-        let now = self.reply.request.now;
-        let node = self.reply.trail.world.identity.node.as_str();
+        // What had to be waited for is older than its request.
+        let now = match forwarded {
+            Forwarded::No => self.reply.request.now,
+            _ => Moment(daemon::clock::now_millis()),
+        };
+        let identity = &self.reply.trail.world.identity;
+        let node = identity.node.as_str();
         let mut own = Vec::with_capacity(5);
-        own.push((header::AGE, age::value(head.freshness.age(now))));
+        let age = head.freshness.age(now);
+        own.push((header::AGE, age::value(age)));
+        if identity.tier == Tier::Parent {
+            own.push((exact_age::MILLRACE_AGE, exact_age::value(age)));
+        }
         own.push((
             header::CACHE_STATUS,
             status::of_object(node, forwarded, &head.freshness, now),
@@ -175,12 +194,9 @@ impl<D: Downstream> Visit<'_, '_, D> {
     }
 }
 
-/// Brings what is there at once, or the first piece if nothing is; `false` when the bytes are gone.
-async fn gather_first(reader: &mut Reader, pieces: &mut VecDeque<Bytes>) -> bool {
-    match reader.next().await {
-        Ok(first) => pieces.extend(first),
-        Err(_) => return false,
-    }
+/// Brings what is there at once, or the first piece if nothing is.
+async fn gather_first(reader: &mut Reader, pieces: &mut VecDeque<Bytes>) -> Result<(), ReadError> {
+    pieces.extend(reader.next().await?);
     let mut gathered = pieces.iter().map(Bytes::len).sum::<usize>();
     while gathered < WRITE_BYTES_MAX
         && let Some(next) = reader.try_next()
@@ -188,7 +204,7 @@ async fn gather_first(reader: &mut Reader, pieces: &mut VecDeque<Bytes>) -> bool
         gathered += next.len();
         pieces.push_back(next);
     }
-    true
+    Ok(())
 }
 
 /// RFC 9110 §13.2.2: preconditions first, then the range.

@@ -259,7 +259,7 @@ async fn fill(core: &Arc<Core>, mut asked: Asked, mut filler: Filler) {
                 tracing::warn!(upstream = %asked.upstream, fault = error.fault.token(), detail = %error.detail,
                     "an answer broke off; what came of it is not kept");
                 filler.abort(Failure::new(
-                    StatusCode::BAD_GATEWAY,
+                    error.fault.status(),
                     error.fault.token(),
                     error.detail,
                 ));
@@ -284,6 +284,7 @@ fn judge(errand: &Errand, asked: &Asked, status: StatusCode, fields: &HeaderMap,
         request: &errand.request_fields,
         status,
         response: fields,
+        exact_age: asked.exact_age,
         request_time: times.request_time,
         response_time: times.response_time,
         entry,

@@ -18,7 +18,7 @@ pub struct Request<'a> {
     pub version: Version,
     /// The host it names: `:authority`, absolute-form authority or `Host`, as sent (with port).
     pub authority: Option<&'a str>,
-    /// Path and query; `*` for `OPTIONS *`.
+    /// Path and query; `*` for `OPTIONS *`; empty where the target is neither.
     pub target: &'a str,
     /// Its fields as sent.
     pub fields: &'a HeaderMap,

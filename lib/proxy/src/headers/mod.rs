@@ -7,6 +7,7 @@ pub mod age;
 pub mod cache_status;
 pub mod cdn_loop;
 pub mod date;
+pub mod exact_age;
 pub mod hop_by_hop;
 pub mod proxy_status;
 pub mod pseudonym;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cache::Failure;
 use http::header;
@@ -17,7 +17,7 @@ use super::limit::{self, Limits, Permit};
 use super::metrics::Metrics;
 use super::names::{self, Names};
 use crate::config::UpstreamConfig;
-use crate::headers::ErrorType;
+use crate::headers::{ErrorType, exact_age};
 use crate::world::World;
 
 /// Kept connections that are tried before a new one is asked for: after an upstream's restart several may be dead.
@@ -41,6 +41,8 @@ pub struct Asked {
     pub upstream: Arc<str>,
     /// Whom it belongs to.
     pub source: Source,
+    /// Its age as a parent tells it; `Age` has whole seconds.
+    pub exact_age: Option<Duration>,
     permit: Option<Permit>,
 }
 
@@ -174,12 +176,13 @@ impl Upstreams {
                 server_name: &server_name,
             };
             match exchange(connections, &hop, &request).await {
-                Ok(answer) => {
-                    let upstream = candidate.name.clone();
+                Ok(mut answer) => {
+                    let told = exact_age::take(&mut answer.fields);
                     return Ok(Asked {
                         answer,
-                        upstream,
+                        upstream: candidate.name.clone(),
                         source: candidate.source,
+                        exact_age: told.filter(|_| candidate.source == Source::Parent),
                         permit,
                     });
                 }

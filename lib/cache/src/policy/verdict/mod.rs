@@ -26,6 +26,8 @@ pub struct Exchange<'a> {
     pub status: StatusCode,
     /// The fields of the response as they came; after a 304, what [`merge_304`](super::merge::merge_304) gives.
     pub response: &'a HeaderMap,
+    /// The age that a parent of this CDN tells to the millisecond, in place of `Age`.
+    pub exact_age: Option<Duration>,
     /// When the request was sent.
     pub request_time: Moment,
     /// When the head of the response came.
@@ -267,7 +269,12 @@ fn explicit_lifetime(exchange: &Exchange<'_>, cache_control: &CacheControl) -> O
 }
 
 fn keep(exchange: &Exchange<'_>, cache_control: &CacheControl, lifetime: Lifetime) -> Verdict {
-    let age = initial_age(exchange.response, exchange.request_time, exchange.response_time);
+    let age = initial_age(
+        exchange.response,
+        exchange.exact_age,
+        exchange.request_time,
+        exchange.response_time,
+    );
     let freshness = Freshness {
         generated_at: exchange.response_time - age,
         lifetime: lifetime.length,

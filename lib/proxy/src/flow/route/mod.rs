@@ -143,8 +143,10 @@ fn guard(world: &World, service: &ServiceWorld, request: &Request<'_>) -> Result
     if !matches!(*request.method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return Err(Refusal::Method);
     }
-    if request.target == "*" {
-        return Err(Refusal::Options);
+    match request.target {
+        "*" if *request.method == Method::OPTIONS => return Err(Refusal::Options),
+        "*" | "" => return Err(Refusal::Malformed("the request's target is no path\n")),
+        _ => {}
     }
     if request.tls.is_none() && world.identity.tier == Tier::Edge {
         match service.service.plain_http {

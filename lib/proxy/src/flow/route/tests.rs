@@ -74,6 +74,8 @@ fn a_request_finds_its_service_or_its_refusal() {
         ("HEAD", Some("PLAIN.example:8080"), "/", "plain /"),
         ("OPTIONS", Some("plain.example"), "/a", "plain /a"),
         ("OPTIONS", Some("plain.example"), "*", "204 GET, HEAD, OPTIONS"),
+        ("GET", Some("plain.example"), "*", "400 "),
+        ("GET", Some("plain.example"), "", "400 "),
         ("POST", Some("plain.example"), "/", "405 GET, HEAD, OPTIONS"),
         ("BREW", Some("plain.example"), "/", "405 GET, HEAD, OPTIONS"),
         ("CONNECT", Some("plain.example:443"), "", "405 GET, HEAD, OPTIONS"),

@@ -77,6 +77,7 @@ impl Story {
             request: &self.request,
             status: StatusCode::from_u16(self.status).expect("a status"),
             response: &self.response,
+            exact_age: None,
             request_time: THEN - self.delay,
             response_time: THEN,
             entry: self.rules.as_ref().map(|rules| Entry {
