@@ -11,6 +11,7 @@ mod failure;
 mod log;
 mod metrics;
 mod restart;
+mod sharing;
 mod snapshot;
 mod tls;
 mod wrong_requests;

@@ -185,9 +185,23 @@ impl Held {
     fn memory_bytes(&self) -> usize {
         ENTRY_OVERHEAD_BYTES
             + match self {
-                Held::Cell(cell) => cell.head.memory_bytes() + cell.whole.as_ref().map_or(0, Bytes::len),
-                Held::Chunk(bytes) => bytes.len(),
+                Held::Cell(cell) => {
+                    cell.head.memory_bytes()
+                        + cell
+                            .whole
+                            .as_ref()
+                            .map_or(0, |whole| allocated_bytes(whole.len()))
+                }
+                Held::Chunk(bytes) => allocated_bytes(bytes.len()),
             }
+    }
+}
+
+/// What an allocation of `bytes` takes: allocators round up to one of four sizes between two powers of two.
+fn allocated_bytes(bytes: usize) -> usize {
+    match bytes.checked_ilog2() {
+        Some(log) if log >= 2 => bytes.next_multiple_of(1 << (log - 2)),
+        _ => bytes,
     }
 }
 
@@ -223,6 +237,21 @@ impl Hasher for PlaceHasher {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn an_entry_weighs_what_its_allocation_takes() {
+        for (bytes, allocated) in [
+            (0, 0),
+            (3, 3),
+            (1000, 1024),
+            (1025, 1280),
+            (65_536, 65_536),
+            (200_000, 229_376),
+            (262_144, 262_144),
+        ] {
+            assert_eq!(super::allocated_bytes(bytes), allocated, "{bytes}");
+        }
+    }
+
     use super::*;
     use crate::policy::freshness::Freshness;
     use http::{HeaderMap, StatusCode};

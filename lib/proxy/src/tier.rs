@@ -32,6 +32,9 @@ use crate::world::World;
 /// How long the access log may take for its last lines when the daemon ends.
 const LOG_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long the cache's disk may take to seal and flush when the daemon ends.
+const CACHE_PATIENCE: Duration = Duration::from_secs(10);
+
 /// The core that probes upstreams for all.
 const PROBING_CORE: CoreIndex = CoreIndex(0);
 
@@ -281,8 +284,16 @@ impl Serving {
         tracing::info!(connections = self.running.open_connections(), "draining");
         self.readiness.set(false, "draining");
         let drained = self.running.drain(self.settings.front.drain_timeout);
-        match tokio::runtime::Builder::new_current_thread().build() {
-            Ok(runtime) => runtime.block_on(self.node.cache.close()),
+        let closed = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map(|runtime| {
+                runtime
+                    .block_on(async { tokio::time::timeout(CACHE_PATIENCE, self.node.cache.close()).await })
+            });
+        match closed {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => tracing::error!("the cache's disk hangs; its last second is lost"),
             Err(error) => tracing::error!("the cache is not sealed, its last second is lost: {error}"),
         }
         if let Some(log) = &self.node.log

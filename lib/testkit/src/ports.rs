@@ -6,10 +6,12 @@
 //! outgoing connections.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
+
+use socket2::{Domain, Socket, Type};
 
 use crate::machine;
 
@@ -61,8 +63,8 @@ impl Port {
             .open(path)
             .ok()?;
         claim.try_lock().ok()?;
-        // Someone who does not know of claims may listen there. Binding without SO_REUSEPORT finds them all.
-        TcpListener::bind((Ipv4Addr::UNSPECIFIED, number)).ok()?;
+        // Someone who does not know of claims may listen there.
+        is_free(number).then_some(())?;
         Some(Port {
             number,
             _claim: claim,
@@ -82,6 +84,20 @@ impl Port {
     }
 }
 
+/// Whether nobody listens on the port.
+///
+/// Bound without `SO_REUSEPORT`, so that every listener is found, and without listening: a process that is being
+/// started at this moment holds a copy of this socket for an instant longer, and a listening one would then be in the
+/// way of whoever claimed the port.
+fn is_free(number: u16) -> bool {
+    let bind = || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, number)).into())
+    };
+    bind().is_ok()
+}
+
 fn claims_folder() -> PathBuf {
     let folder = std::env::temp_dir().join(format!("millrace-ports-{}", machine::user_id()));
     DirBuilder::new()
@@ -95,6 +111,7 @@ fn claims_folder() -> PathBuf {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::net::TcpListener;
 
     use super::*;
 

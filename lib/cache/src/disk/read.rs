@@ -101,7 +101,11 @@ pub(super) fn read_part(
         if !is_intact(table, units.start / CHECKSUM_UNIT, &body) {
             return Err(Miss::Corrupt);
         }
-        Ok(body.slice(range.start - units.start..range.end - units.start))
+        // Copied, so that what is kept in RAM is as large as it says: the blocks around it are up to a quarter more, and
+        // the allocator rounds them up by as much again. What was just verified lies in the core's cache.
+        Ok(Bytes::copy_from_slice(
+            &body[range.start - units.start..range.end - units.start],
+        ))
     })
 }
 

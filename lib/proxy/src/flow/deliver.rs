@@ -51,6 +51,7 @@ impl<D: Downstream> Visit<'_, '_, D> {
         let (status, body) = match &part {
             Part::NotModified => (StatusCode::NOT_MODIFIED, Body::None),
             Part::Unsatisfiable(_) => (StatusCode::RANGE_NOT_SATISFIABLE, Body::Sized(0)),
+            _ if head.status == StatusCode::NO_CONTENT => (head.status, Body::None),
             _ if *self.reply.request.method == Method::HEAD => (head.status, Body::Withheld(head.length)),
             Part::Whole => match object.whole() {
                 Some(bytes) => {
@@ -119,6 +120,7 @@ impl<D: Downstream> Visit<'_, '_, D> {
             self.reply.request.fields,
             object.head(),
         ) {
+            Part::Whole if object.is_growing() => object.covers(&(0..object.head().length.unwrap_or(1))),
             Part::Whole => false,
             Part::Range(range) => object.covers(&range),
             Part::Unsatisfiable(_) | Part::NotModified => true,
@@ -155,6 +157,14 @@ impl<D: Downstream> Visit<'_, '_, D> {
         ClientGone
     }
 
+    /// RFC 6797, on answers over TLS where the node is configured to send it.
+    pub(super) fn strict_transport_security(&self) -> Option<(HeaderName, HeaderValue)> {
+        let max_age = self.reply.core.node.hsts?;
+        self.reply.request.tls?;
+        let value = HeaderValue::from_str(&format!("max-age={}", max_age.as_secs())).ok()?;
+        Some((header::STRICT_TRANSPORT_SECURITY, value))
+    }
+
     fn own_fields(&self, head: &Head, part: &Part, forwarded: Forwarded) -> Vec<(HeaderName, HeaderValue)> {
         // What had to be waited for is older than its request.
         let now = match forwarded {
@@ -173,11 +183,7 @@ impl<D: Downstream> Visit<'_, '_, D> {
             header::CACHE_STATUS,
             status::of_object(node, forwarded, &head.freshness, now),
         ));
-        if let (Some(max_age), Some(_)) = (self.reply.core.node.hsts, self.reply.request.tls)
-            && let Ok(value) = HeaderValue::from_str(&format!("max-age={}", max_age.as_secs()))
-        {
-            own.push((header::STRICT_TRANSPORT_SECURITY, value));
-        }
+        own.extend(self.strict_transport_security());
         let content_range = match (part, head.length) {
             (Part::Range(range), Some(length)) => Some(format!(
                 "bytes {}-{}/{length}",

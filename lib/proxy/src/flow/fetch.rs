@@ -4,10 +4,10 @@
 //! asks meanwhile reads what it brings.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cache::policy::{
-    self, Entry, Exchange, StaleDefaults, Target, Verdict, add_missing_date, conditional, merge_304,
+    self, Entry, Exchange, Reason, StaleDefaults, Target, Verdict, add_missing_date, conditional, merge_304,
     storable_fields,
 };
 use cache::{Failure, Filler, Head, Key, Lead, Object};
@@ -24,6 +24,9 @@ use crate::world::{ServiceWorld, World};
 
 /// How long an uncacheable answer is remembered, so that later requests for it do not queue behind each other.
 const HIT_FOR_MISS: Duration = Duration::from_secs(10);
+
+/// How long a fill may take in all: a film at a tenth of the pace it is watched at.
+const FILL_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// What is to be fetched, and what is known already.
 pub struct Errand {
@@ -102,6 +105,10 @@ async fn run(core: Arc<Core>, errand: Errand, lead: Lead, tell: oneshot::Sender<
             return;
         }
         // It may be kept no longer, or the 304 speaks of something else: fetch it whole.
+        if let Ok((answered, _)) = asked {
+            // Given back first: the next question may need the very permit.
+            answered.release(&core.connections).await;
+        }
         asked = ask(&core, &errand, Vec::new()).await;
     }
     let failed = match asked {
@@ -220,14 +227,20 @@ async fn store_or_relay(
             if asked.answer.status.is_server_error() {
                 lead.failed(refused(&asked));
             } else {
-                lead.uncacheable(if reason.lies_in_the_response() {
-                    HIT_FOR_MISS
-                } else {
-                    Duration::ZERO
-                });
+                lead.uncacheable(remember(*reason));
             }
             let _ = tell.send(Fetched::Relay(Box::new(asked)));
         }
+    }
+}
+
+/// How long to remember that an answer was not for the cache: not at all where the one request is to blame, or a status
+/// (401, 429 …) that another request may not get, or one client could keep an object out of the cache for all.
+fn remember(reason: Reason) -> Duration {
+    match reason {
+        Reason::Status => Duration::ZERO,
+        reason if reason.lies_in_the_response() => HIT_FOR_MISS,
+        _ => Duration::ZERO,
     }
 }
 
@@ -241,8 +254,20 @@ fn refused(asked: &Asked) -> Failure {
 }
 
 /// Reads the body into the cache.
+///
+/// Bounded in time: an upstream that drips for ever must not hold a place for ever.
 async fn fill(core: &Arc<Core>, mut asked: Asked, mut filler: Filler) {
+    let started = Instant::now();
     loop {
+        if started.elapsed() > FILL_TIME_MAX {
+            let detail = format!(
+                "the answer of {} takes longer than {FILL_TIME_MAX:?}",
+                asked.upstream
+            );
+            let error = ErrorType::HttpResponseTimeout;
+            filler.abort(Failure::new(error.status(), error.token(), detail));
+            return;
+        }
         match asked.answer.body().await {
             Ok(Some(bytes)) => {
                 if filler.append(bytes).await.is_err() {

@@ -126,6 +126,14 @@ impl Known {
         }
     }
 
+    /// Whether `object` is what could not be read, perhaps with a new head: the bytes that were missing still are.
+    fn is_the_same(&self, object: &Object) -> bool {
+        match self {
+            Known::Unreadable(old) => old.head().version == object.head().version && !object.is_growing(),
+            Known::Nothing | Known::Stale(_) => false,
+        }
+    }
+
     fn stale(&self) -> Option<&Object> {
         match self {
             Known::Stale(object) => Some(object),
@@ -147,6 +155,10 @@ impl<D: Downstream> Visit<'_, '_, D> {
                 None => cache.look_up(&self.key).await,
             };
             let delivered = match found {
+                LookUp::Hit(object) if object.is_growing() && !self.is_covered(&object) => {
+                    // Its beginning is gone already: what this client wants cannot be had from the fill.
+                    return self.relay(Forwarded::Bypass).await;
+                }
                 LookUp::Hit(object) if object.is_growing() => self.joined(object).await?,
                 LookUp::Hit(object) if !lost => self.hit(object).await?,
                 LookUp::Partial(object) if !lost && self.is_covered(&object) => self.hit(object).await?,
@@ -178,7 +190,12 @@ impl<D: Downstream> Visit<'_, '_, D> {
             }
             Plan::ServeAndRefresh => {
                 self.reply.trail.cache = CacheResult::Stale;
-                if let Claim::Lead(lead) = self.reply.core.node.cache.claim(&self.key, Some(object.head())) {
+                let may_lead =
+                    request_forbids(self.reply.request.method, self.reply.request.fields).is_none();
+                if may_lead
+                    && let Claim::Lead(lead) =
+                        self.reply.core.node.cache.claim(&self.key, Some(object.head()))
+                {
                     // Nobody waits for the outcome: it is there for the next request.
                     drop(fetch::start(
                         self.reply.core,
@@ -255,6 +272,7 @@ impl<D: Downstream> Visit<'_, '_, D> {
             Claim::Join(flight) => (flight.outcome().await, true),
         };
         match outcome {
+            Outcome::Object(object) if known.is_the_same(&object) => Ok(Delivered::Lost),
             Outcome::Object(object) => {
                 self.reply.trail.cache = CacheResult::Collapsed;
                 let revalidated = known

@@ -18,6 +18,25 @@ const PARTIAL_FIELDS: [HeaderName; 6] = [
     header::IF_UNMODIFIED_SINCE,
 ];
 
+/// Fields of one client that origins are known to make answers depend on, unknown to the cache key: what one client
+/// says in them must not reach the others.
+const PERSONAL_FIELDS: [&str; 14] = [
+    "cookie",
+    "forwarded",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-scheme",
+    "x-forwarded-server",
+    "x-host",
+    "x-http-method-override",
+    "x-original-host",
+    "x-original-url",
+    "x-original-uri",
+    "x-rewrite-url",
+];
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Whom a request upstream is for.
@@ -52,6 +71,9 @@ pub fn outgoing(
     let method = match purpose {
         Purpose::Fill => {
             for name in PARTIAL_FIELDS {
+                fields.remove(name);
+            }
+            for name in PERSONAL_FIELDS {
                 fields.remove(name);
             }
             fields.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));

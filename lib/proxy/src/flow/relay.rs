@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use cache::policy::add_missing_date;
 use http::header;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use model::Moment;
@@ -64,6 +65,12 @@ impl<D: Downstream> Visit<'_, '_, D> {
                 &mut pieces,
             )
             .await?;
+        if matches!(body, Body::None | Body::Withheld(_)) {
+            // Nothing follows for this client, though a fill's GET may have brought a body: that is not read.
+            self.reply.downstream.finish().await?;
+            asked.release(&self.reply.core.connections).await;
+            return Ok(());
+        }
         loop {
             match asked.answer.body().await {
                 Ok(Some(bytes)) => {
@@ -101,6 +108,8 @@ impl<D: Downstream> Visit<'_, '_, D> {
             .world
             .via
             .append(&mut fields, http::Version::HTTP_11);
+        add_missing_date(&mut fields, Moment(daemon::clock::now_millis()));
+        fields.extend(self.strict_transport_security());
         fields.append(
             header::CACHE_STATUS,
             status::of_relay(node.as_str(), forwarded, status),

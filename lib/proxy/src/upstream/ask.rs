@@ -116,7 +116,7 @@ impl Upstreams {
                 Err(failed) => {
                     tracing::info!(upstream = %chosen.candidate.name, reason = chosen.reason.as_str(),
                         error = failed.error.token(), detail = failed.detail, "no answer from upstream");
-                    if is_upstreams_fault(failed.error) {
+                    if failed.is_upstreams_fault() {
                         ticket.failed(now + started.elapsed());
                     }
                     last = Some(failed);
@@ -214,18 +214,6 @@ async fn exchange(
     connections.exchange(hop, request).await
 }
 
-/// Whether a failure says something of the upstream's health, rather than of this node or of one request.
-fn is_upstreams_fault(error: ErrorType) -> bool {
-    !matches!(
-        error,
-        ErrorType::ConnectionLimitReached
-            | ErrorType::HttpRequestError
-            | ErrorType::DestinationIpProhibited
-            | ErrorType::DnsError
-            | ErrorType::DnsTimeout
-    )
-}
-
 impl Asked {
     /// Gives back what the exchange used: the connection, if the answer was read to its end, and the permit.
     pub async fn release(self, connections: &Connections) {
@@ -235,6 +223,19 @@ impl Asked {
 }
 
 impl Unanswered {
+    /// Whether the failure says something of the upstream's health, rather than of this node or of one request.
+    #[must_use]
+    pub fn is_upstreams_fault(&self) -> bool {
+        !matches!(
+            self.error,
+            ErrorType::ConnectionLimitReached
+                | ErrorType::HttpRequestError
+                | ErrorType::DestinationIpProhibited
+                | ErrorType::DnsError
+                | ErrorType::DnsTimeout
+        )
+    }
+
     /// What those who wait are told.
     #[must_use]
     pub fn failure(&self) -> Failure {

@@ -24,6 +24,9 @@ use crate::headers::ErrorType as Fault;
 /// Informational answers (1xx) read before the final one; more are an error.
 const INTERIM_ANSWERS_MAX: usize = 8;
 
+/// Characters of an error's description that are logged.
+const DETAIL_CHARACTERS_MAX: usize = 200;
+
 /// How long each step of an exchange may take, and how connections are kept.
 #[derive(Clone, Debug)]
 pub struct ExchangeLimits {
@@ -159,7 +162,7 @@ impl Connections {
                 });
             }
         };
-        session.set_read_timeout(Some(self.limits.between_bytes_timeout));
+        session.set_read_timeout(Some(self.limits.first_byte_timeout));
         session.set_write_timeout(Some(self.limits.between_bytes_timeout));
         let head = request_header(request).map_err(|detail| ExchangeError {
             fault: Fault::HttpRequestError,
@@ -172,9 +175,9 @@ impl Connections {
             session.finish_request_body().await?;
             for _ in 0..INTERIM_ANSWERS_MAX {
                 session.read_response_header().await?;
-                let interim = session
-                    .response_header()
-                    .is_some_and(|head| head.status.is_informational());
+                let interim = session.response_header().is_some_and(|head| {
+                    head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS
+                });
                 if !interim {
                     return Ok(());
                 }
@@ -213,6 +216,7 @@ impl Connections {
             });
         }
         let (status, fields) = (head.status, head.headers.clone());
+        session.set_read_timeout(Some(self.limits.between_bytes_timeout));
         Ok(Answer {
             status,
             fields,
@@ -297,7 +301,7 @@ impl ExchangeError {
         ExchangeError {
             fault,
             at: Stage::Connecting,
-            detail: error.to_string(),
+            detail: describe(error),
             on_kept_connection: false,
         }
     }
@@ -314,7 +318,7 @@ impl ExchangeError {
         ExchangeError {
             fault,
             at: Stage::Asking,
-            detail: error.to_string(),
+            detail: describe(error),
             on_kept_connection,
         }
     }
@@ -327,10 +331,21 @@ impl ExchangeError {
         ExchangeError {
             fault,
             at: Stage::Asking,
-            detail: error.to_string(),
+            detail: describe(error),
             on_kept_connection: false,
         }
     }
+}
+
+/// What happened, without what the other side sent: Pingora's text for a head it cannot parse quotes all of it, and
+/// that may hold cookies.
+fn describe(error: &Error) -> String {
+    let context = error.context.as_ref().map_or("", |context| context.as_str());
+    let context = if context.starts_with("buf:") { "" } else { context };
+    let context: String = context.chars().take(DETAIL_CHARACTERS_MAX).collect();
+    format!("{} {context}", error.etype.as_str())
+        .trim_end()
+        .to_owned()
 }
 
 fn request_header(request: &Outgoing) -> Result<Box<RequestHeader>, String> {

@@ -39,6 +39,8 @@ async fn probe_due(
                     let asked = upstreams.ask_one(connections, candidate, &request, now());
                     match tokio::time::timeout(PROBE_TIMEOUT, asked).await {
                         Ok(Ok(_)) => ticket.succeeded(),
+                        // Dropped, a ticket says nothing: the probe told something about this node only.
+                        Ok(Err(unanswered)) if !unanswered.is_upstreams_fault() => drop(ticket),
                         Ok(Err(_)) | Err(_) => ticket.failed(now()),
                     }
                 });
