@@ -101,7 +101,7 @@ impl HttpServerApp for App {
             Ok(false) => return None,
             Err(error) => {
                 tracing::debug!(%error, "a request that cannot be read");
-                h1::refuse_unread(&session, &error).await;
+                Box::pin(h1::refuse_unread(&session, &error)).await;
                 return None;
             }
         }
@@ -109,7 +109,7 @@ impl HttpServerApp for App {
             session.set_keepalive(None);
         }
         if session.is_http2() {
-            self.serve_h2(session).await;
+            Box::pin(self.serve_h2(session)).await;
             return None;
         }
         self.serve_h1(session).await

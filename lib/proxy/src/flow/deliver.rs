@@ -72,12 +72,12 @@ impl<D: Downstream> Visit<'_, '_, D> {
         if let Some(reader) = &mut reader
             && !object.is_growing()
         {
-            match gather_first(reader, &mut pieces).await {
+            match Box::pin(gather_first(reader, &mut pieces)).await {
                 Ok(()) => {}
                 Err(ReadError::Gone | ReadError::Lagged) => return Ok(Delivered::Lost),
                 Err(ReadError::Aborted(failure)) => {
                     // The fill that this request joined has failed meanwhile: one failure, not a reason for another.
-                    self.reply.fail(&failure).await?;
+                    Box::pin(self.reply.fail(&failure)).await?;
                     return Ok(Delivered::Done);
                 }
             }
@@ -104,7 +104,7 @@ impl<D: Downstream> Visit<'_, '_, D> {
             )
             .await?;
         if let Some(reader) = &mut reader {
-            self.pour(reader).await?;
+            Box::pin(self.pour(reader)).await?;
         }
         self.reply.downstream.finish().await?;
         Ok(Delivered::Done)

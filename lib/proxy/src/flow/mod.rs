@@ -10,6 +10,9 @@
 //!
 //! The deciders ([`route`], [`plan`], [`outgoing`]) are pure; the doers ([`fetch`], [`deliver`], [`relay`]) call them.
 //! Nothing here knows Pingora: an answer leaves through a [`Downstream`].
+//!
+//! What a hit does not need is boxed: the future of a request is copied into its allocation at every request, and the
+//! states of misses and relays would make it several times as large.
 
 pub mod deliver;
 pub mod downstream;
@@ -76,7 +79,7 @@ pub async fn serve<D: Downstream>(core: &Arc<Core>, request: &Request<'_>, downs
         }
         Err((refusal, service)) => {
             reply.trail.service = service;
-            reply.refuse(&refusal).await
+            Box::pin(reply.refuse(&refusal)).await
         }
     };
     trail.cut = ended.is_err();
@@ -145,25 +148,27 @@ impl Known {
 impl<D: Downstream> Visit<'_, '_, D> {
     async fn serve(&mut self) -> Result<(), ClientGone> {
         if *self.reply.request.method == Method::OPTIONS {
-            return self.relay(Forwarded::Method).await;
+            return Box::pin(self.relay(Forwarded::Method)).await;
         }
         let mut lost = false;
         for _ in 0..ATTEMPTS_MAX {
             let cache = &self.reply.core.node.cache;
             let found = match cache.peek(&self.key) {
                 Some(object) => LookUp::Hit(object),
-                None => cache.look_up(&self.key).await,
+                None => Box::pin(cache.look_up(&self.key)).await,
             };
             let delivered = match found {
                 LookUp::Hit(object) if object.is_growing() && !self.is_covered(&object) => {
                     // Its beginning is gone already: what this client wants cannot be had from the fill.
-                    return self.relay(Forwarded::Bypass).await;
+                    return Box::pin(self.relay(Forwarded::Bypass)).await;
                 }
-                LookUp::Hit(object) if object.is_growing() => self.joined(object).await?,
+                LookUp::Hit(object) if object.is_growing() => Box::pin(self.joined(object)).await?,
                 LookUp::Hit(object) if !lost => self.hit(object).await?,
                 LookUp::Partial(object) if !lost && self.is_covered(&object) => self.hit(object).await?,
-                LookUp::Hit(object) | LookUp::Partial(object) => self.miss(Known::Unreadable(object)).await?,
-                LookUp::Absent => self.miss(Known::Nothing).await?,
+                LookUp::Hit(object) | LookUp::Partial(object) => {
+                    Box::pin(self.miss(Known::Unreadable(object))).await?
+                }
+                LookUp::Absent => Box::pin(self.miss(Known::Nothing)).await?,
                 LookUp::Uncacheable => return self.relay(Forwarded::Bypass).await,
             };
             match delivered {
@@ -172,13 +177,12 @@ impl<D: Downstream> Visit<'_, '_, D> {
             }
         }
         let why = "what was found in the cache vanished before it could be served";
-        self.reply
-            .fail(&Failure::new(
-                StatusCode::BAD_GATEWAY,
-                ErrorType::ProxyInternalError.token(),
-                why,
-            ))
-            .await
+        Box::pin(self.reply.fail(&Failure::new(
+            StatusCode::BAD_GATEWAY,
+            ErrorType::ProxyInternalError.token(),
+            why,
+        )))
+        .await
     }
 
     /// The object is there and whole: is it fresh enough?
@@ -205,7 +209,7 @@ impl<D: Downstream> Visit<'_, '_, D> {
                 }
                 self.deliver(&object, Forwarded::No).await
             }
-            Plan::Revalidate => self.miss(Known::Stale(object)).await,
+            Plan::Revalidate => Box::pin(self.miss(Known::Stale(object))).await,
         }
     }
 
