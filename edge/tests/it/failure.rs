@@ -323,3 +323,19 @@ fn a_parent_that_hangs_is_given_up_and_the_other_serves() {
     }
     cdn.daemon("parent-ams-1").thaw();
 }
+
+#[test]
+fn an_origin_that_switches_protocols_unasked_is_refused_and_what_follows_is_not_taken_for_content() {
+    let cdn = one_of_each();
+    cdn.origin().on(
+        "/demo/1.m4s",
+        Reply::raw(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n\
+             HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno",
+        ),
+    );
+    let response = cdn.http(EDGE).get("/demo/1.m4s");
+    assert_eq!(response.status(), 502, "{}", response.head);
+    cdn.origin().on("/demo/1.m4s", Reply::ok("content"));
+    assert_eq!(&cdn.http(EDGE).get("/demo/1.m4s").body[..], b"content");
+}

@@ -77,4 +77,7 @@ fn a_status_that_one_request_caused_does_not_keep_the_object_out_of_the_cache() 
         assert_eq!(cdn.http(EDGE).get("/demo/1.m4s").status(), 200);
     }
     assert_eq!(cdn.origin().total(), 2, "the refusal, and one fill");
+    for (result, count) in [("pass", 1.0), ("miss", 1.0), ("hit", 2.0)] {
+        assert_eq!(results(&cdn, EDGE, result), count, "{result}");
+    }
 }
