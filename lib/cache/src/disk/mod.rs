@@ -6,7 +6,7 @@
 //!                                 drops)         deadlines)    oldest reclaimed)
 //!                                                                │ publishes
 //!  has_part ────────────────────────────────────────────────→ index.rs ←── recover.rs at start
-//!  head, read ──→ pool.rs (bounded threads) ──→ read.rs ──→ index.rs, device, checksums
+//!  head, read ──→ device/ (bounded threads) ──→ read.rs ──→ index.rs, device, checksums
 //! ```
 //!
 //! An object is a *head* (everything known of it but its bytes), found by key, and *parts* of up to 4 MiB, found by
@@ -19,17 +19,13 @@
 //! - Nobody who puts or looks up waits for the device's writer: a full queue drops the copy, a full read queue is a miss.
 //! - A block that holds a committed record is not written again until its region is reclaimed.
 
-mod aligned;
 mod commit;
 mod device;
-mod file;
 mod format;
 mod index;
 mod log;
-mod memory;
 mod metrics;
 mod options;
-mod pool;
 mod queue;
 mod read;
 mod recover;
@@ -41,18 +37,17 @@ mod walk;
 mod writer;
 
 pub use commit::{Commit, Fate};
-pub use device::{BLOCK_BYTES, Device};
-pub use file::FileDevice;
-pub use memory::MemoryDevice;
+pub use device::{BLOCK_BYTES, Device, FileDevice, MemoryDevice};
 pub use metrics::DiskMetrics;
 pub use options::Options;
 
 use crate::key::Key;
 use bytes::Bytes;
+use device::aligned;
+use device::pool::ReadPool;
 use format::Geometry;
 use format::record::Kind;
 use log::Log;
-use pool::ReadPool;
 use queue::{Queue, Record, Refusal};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

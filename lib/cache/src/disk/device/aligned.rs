@@ -2,12 +2,12 @@
 //!
 //! Plain safe code: a little more than needed is allocated, and the part that begins at a block is used.
 
-use super::device::BLOCK_BYTES;
+use super::BLOCK_BYTES;
 use bytes::Bytes;
 use std::ops::{Deref, DerefMut};
 
 /// Zeroed bytes at a block-aligned address, a whole number of blocks long.
-pub(super) struct AlignedBuffer {
+pub(in crate::disk) struct AlignedBuffer {
     memory: Vec<u8>,
     start: usize,
     length: usize,
@@ -15,7 +15,7 @@ pub(super) struct AlignedBuffer {
 
 impl AlignedBuffer {
     /// A buffer of at least `length` bytes, rounded up to whole blocks.
-    pub(super) fn zeroed(length: usize) -> AlignedBuffer {
+    pub(in crate::disk) fn zeroed(length: usize) -> AlignedBuffer {
         let length = length.next_multiple_of(BLOCK_BYTES);
         let memory = vec![0; length + BLOCK_BYTES];
         let start = memory.as_ptr().addr().wrapping_neg() % BLOCK_BYTES;
@@ -27,7 +27,7 @@ impl AlignedBuffer {
     }
 
     /// Gives the buffer away; slices of the result keep it alive.
-    pub(super) fn into_bytes(self) -> Bytes {
+    pub(in crate::disk) fn into_bytes(self) -> Bytes {
         Bytes::from_owner(self)
     }
 }

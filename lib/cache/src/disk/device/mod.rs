@@ -1,5 +1,13 @@
 //! What the log needs of a device: aligned blocks read, written and flushed, and one writer at a time.
 
+pub(super) mod aligned;
+mod file;
+mod memory;
+pub(super) mod pool;
+
+pub use file::FileDevice;
+pub use memory::MemoryDevice;
+
 use std::io;
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Threads that read: a bounded number of them behind a bounded queue, so that a slow device slows nobody else.
 
-use super::store::Store;
+use crate::disk::store::Store;
 use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use tokio::sync::oneshot;
 type Job = Box<dyn FnOnce(&Store) + Send>;
 
 /// The readers of one device. They end when this is dropped and what was waiting is done.
-pub(super) struct ReadPool {
+pub(in crate::disk) struct ReadPool {
     jobs: SyncSender<Job>,
 }
 
 /// The queue is full: the device cannot keep up.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Busy;
+pub(in crate::disk) struct Busy;
 
 impl ReadPool {
-    pub(super) fn start(store: &Arc<Store>, threads: usize, queue: usize) -> io::Result<ReadPool> {
+    pub(in crate::disk) fn start(store: &Arc<Store>, threads: usize, queue: usize) -> io::Result<ReadPool> {
         let (jobs, waiting) = sync_channel(queue);
         let waiting = Arc::new(Mutex::new(waiting));
         for number in 0..threads {
@@ -33,7 +33,7 @@ impl ReadPool {
 
     /// Runs `read` on one of the threads. It owns its buffers: dropping the future only drops the answer, and a read
     /// that nobody awaits any more when its turn comes is not made.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(in crate::disk) async fn run<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Store) -> T + Send + 'static,
     ) -> Result<T, Busy> {

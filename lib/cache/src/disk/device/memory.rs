@@ -1,6 +1,6 @@
 //! A device in memory that remembers what was not flushed yet, so that a test can take the power away.
 
-use super::device::{BLOCK_BYTES, Device};
+use super::{BLOCK_BYTES, Device};
 use parking_lot::Mutex;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! A device that is a regular file, preallocated, or a block device; past the page cache where that is possible.
 
 use super::aligned::AlignedBuffer;
-use super::device::{BLOCK_BYTES, Device};
+use super::{BLOCK_BYTES, Device};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
