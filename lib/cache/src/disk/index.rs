@@ -4,103 +4,53 @@
 //! checks that. Two identities that share all 48 bits (chance about n / 2^48 for a look-up among n slots) share one slot:
 //! the later record wins and the other becomes a miss.
 //!
-//! Sharded, so that the writer, who takes a shard's lock for one insertion and never across I/O, meets few readers.
+//! Sharded, so that the writer, who takes a shard's lock for one insertion and never across I/O, meets few readers. How
+//! many shards there are follows from the device: what grows is one table of `table.rs` at a time.
 
 use super::format::Location;
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
+use super::table::{FINGERPRINT_BITS, Slot, Table};
 use parking_lot::RwLock;
 use prometheus::IntGauge;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Enough that a shard's table, which doubles under its write lock, stays small: 16 million records make 16,384 each.
-const SHARDS: usize = 1024;
-/// The hash bits that choose the shard; the others, and these too, are kept in the slot.
-const SHARD_BITS: u32 = SHARDS.trailing_zeros();
-const FINGERPRINT_BITS: u32 = 48;
+/// So many records are expected in a shard: a table of 150 KB, which grows under its write lock in some 100 µs.
+const SLOTS_PER_SHARD: u64 = 8192;
+/// What a record occupies on average, at the least that is usual: short segments and pieces of manifests. Where records
+/// are smaller than that, shards are larger.
+const RECORD_BYTES: u64 = 64 << 10;
+/// Few enough that a small device costs nothing, many enough that readers do not meet.
+const LEAST_SHARDS: u64 = 16;
+/// 34 TB of records of 64 KiB.
+const MOST_SHARDS: u64 = 65_536;
 
 /// What a record is looked up by, hashed under the index's seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity(u64);
 
-/// 16 bytes: who (6), where (8), how long (2).
-#[derive(Debug, Clone, Copy)]
-struct Slot {
-    fingerprint_low: u32,
-    region: u32,
-    /// From the region's start, in 512 B units; uses 21 of the bits.
-    offset_units: u32,
-    fingerprint_high: u16,
-    /// The whole record, in 512 B units: at most 8,194.
-    length_units: u16,
-}
-
-const _: () = assert!(size_of::<Slot>() == 16);
-
 /// The table of everything that can be found.
 pub(super) struct Index {
-    shards: Box<[RwLock<HashTable<Slot>>]>,
-    /// Keeps clients, who choose the keys, from choosing the shard and the bucket as well.
+    shards: Box<[RwLock<Table>]>,
+    /// Keeps clients, who choose the keys, from choosing the shard and the place in it as well.
     seed: u64,
     slots: IntGauge,
 }
 
-impl Slot {
-    fn new(identity: Identity, location: Location) -> Slot {
-        let fingerprint = identity.fingerprint();
-        Slot {
-            fingerprint_low: fingerprint as u32,
-            region: location.region,
-            offset_units: location.offset_units,
-            fingerprint_high: (fingerprint >> 32) as u16,
-            length_units: location.length_units as u16,
-        }
-    }
-
-    fn fingerprint(&self) -> u64 {
-        u64::from(self.fingerprint_high) << 32 | u64::from(self.fingerprint_low)
-    }
-
-    fn is_of(&self, identity: Identity) -> bool {
-        self.fingerprint() == identity.fingerprint()
-    }
-
-    fn location(&self) -> Location {
-        Location {
-            region: self.region,
-            offset_units: self.offset_units,
-            length_units: u32::from(self.length_units),
-        }
-    }
-}
-
 impl Identity {
-    /// The upper bits: the shard is among them, so a slot knows its shard.
+    /// The upper bits: the shard is among them.
     fn fingerprint(self) -> u64 {
         self.0 >> (u64::BITS - FINGERPRINT_BITS)
     }
-
-    fn shard(self) -> usize {
-        (self.0 >> (u64::BITS - SHARD_BITS)) as usize
-    }
-
-    fn table_hash(self) -> u64 {
-        table_hash(self.fingerprint())
-    }
-}
-
-/// The hash inside a shard's table: made of the fingerprint alone, so that a table can grow without knowing any key.
-/// The table looks at both ends of it; the multiplication (2^64 / golden ratio) spreads 48 bits over 64.
-fn table_hash(fingerprint: u64) -> u64 {
-    let spread = fingerprint.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    spread ^ spread >> 32
 }
 
 impl Index {
-    pub(super) fn new(seed: u64, slots: IntGauge) -> Index {
+    /// An empty index for a device of so many bytes.
+    pub(super) fn new(device_bytes: u64, seed: u64, slots: IntGauge) -> Index {
         slots.set(0);
+        let shards = (device_bytes / RECORD_BYTES / SLOTS_PER_SHARD)
+            .next_power_of_two()
+            .clamp(LEAST_SHARDS, MOST_SHARDS);
         Index {
-            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            shards: (0..shards).map(|_| RwLock::default()).collect(),
             seed,
             slots,
         }
@@ -119,35 +69,22 @@ impl Index {
     }
 
     pub(super) fn find(&self, identity: Identity) -> Option<Location> {
-        let shard = self.shards[identity.shard()].read();
-        shard
-            .find(identity.table_hash(), |slot| slot.is_of(identity))
-            .map(Slot::location)
+        let shard = self.shard_of(identity).read();
+        shard.find(identity.fingerprint()).map(Slot::location)
     }
 
     /// Points `identity` to `location`, wherever it pointed before.
     pub(super) fn put(&self, identity: Identity, location: Location) {
-        self.entry(identity, |entry| match entry {
-            Entry::Occupied(mut found) => {
-                *found.get_mut() = Slot::new(identity, location);
-                0
-            }
-            Entry::Vacant(free) => {
-                free.insert(Slot::new(identity, location));
-                1
-            }
-        });
+        let slot = Slot::new(identity.fingerprint(), location);
+        let is_new = self.shard_of(identity).write().put(slot);
+        self.slots.add(is_new.into());
     }
 
     /// Points `identity` to `location` unless it points somewhere already.
     pub(super) fn put_if_absent(&self, identity: Identity, location: Location) {
-        self.entry(identity, |entry| match entry {
-            Entry::Occupied(_) => 0,
-            Entry::Vacant(free) => {
-                free.insert(Slot::new(identity, location));
-                1
-            }
-        });
+        let slot = Slot::new(identity.fingerprint(), location);
+        let is_new = self.shard_of(identity).write().put_if_absent(slot);
+        self.slots.add(is_new.into());
     }
 
     pub(super) fn remove(&self, identity: Identity) {
@@ -162,37 +99,26 @@ impl Index {
     /// Forgets everything in a region, by looking at every slot: slow, for when the region's own list cannot be read.
     pub(super) fn forget_region(&self, region: u32) {
         for shard in &self.shards {
-            let mut shard = shard.write();
-            let before = shard.len();
-            shard.retain(|slot| slot.region != region);
-            self.slots.sub((before - shard.len()) as i64);
+            let removed = shard.write().remove_all(|slot| slot.location().region == region);
+            self.slots.sub(removed as i64);
         }
+    }
+
+    fn remove_where(&self, identity: Identity, is_meant: impl FnOnce(&Slot) -> bool) {
+        let mut shard = self.shard_of(identity).write();
+        let was_there = shard.remove_if(identity.fingerprint(), is_meant);
+        self.slots.sub(was_there.into());
+    }
+
+    /// The upper bits choose the shard.
+    fn shard_of(&self, identity: Identity) -> &RwLock<Table> {
+        let shard = (u128::from(identity.0) * self.shards.len() as u128) >> u64::BITS;
+        &self.shards[shard as usize]
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().len()).sum()
-    }
-
-    fn remove_where(&self, identity: Identity, mut is_meant: impl FnMut(&Slot) -> bool) {
-        self.entry(identity, |entry| match entry {
-            Entry::Occupied(found) if is_meant(found.get()) => {
-                found.remove();
-                -1
-            }
-            Entry::Occupied(_) | Entry::Vacant(_) => 0,
-        });
-    }
-
-    /// Changes one entry and counts the slots that `change` says came or went.
-    fn entry(&self, identity: Identity, change: impl FnOnce(Entry<'_, Slot>) -> i64) {
-        let mut shard = self.shards[identity.shard()].write();
-        let entry = shard.entry(
-            identity.table_hash(),
-            |slot| slot.is_of(identity),
-            |slot| table_hash(slot.fingerprint()),
-        );
-        self.slots.add(change(entry));
     }
 }
 
@@ -201,7 +127,7 @@ mod tests {
     use super::*;
 
     fn index() -> Index {
-        Index::new(1, IntGauge::new("slots", "slots").expect("gauge"))
+        Index::new(1 << 40, 1, IntGauge::new("slots", "slots").expect("gauge"))
     }
 
     fn location(region: u32, offset_units: u32) -> Location {
@@ -260,8 +186,12 @@ mod tests {
         for key in 0..100_000 {
             index.put(index.part(key, 1, 0), location(0, 0));
         }
+        let expected = 100_000 / index.shards.len();
         let fullest = index.shards.iter().map(|shard| shard.read().len()).max();
-        assert!(fullest < Some(180), "{fullest:?} in one shard, 98 expected");
+        assert!(
+            fullest < Some(2 * expected),
+            "{fullest:?} in one shard, {expected} expected"
+        );
         assert_eq!(index.len(), 100_000);
     }
 }

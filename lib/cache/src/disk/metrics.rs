@@ -99,8 +99,8 @@ impl DiskMetrics {
             )?,
             slots: within.gauge(
                 "index_slots",
-                "Records that can be found. Levels out when the device has been filled once; 16 bytes of memory each, \
-                 up to 36 with the table around them.",
+                "Records that can be found. Levels out when the device has been filled once; 18 to 23 bytes of \
+                 memory each.",
             )?,
             recovery_seconds: within.register(Gauge::with_opts(Within::options(
                 "recovery_seconds",

@@ -31,6 +31,7 @@ mod read;
 mod recover;
 mod removals;
 mod store;
+mod table;
 #[cfg(test)]
 mod tests;
 mod walk;

@@ -43,11 +43,12 @@ impl Store {
             .set((u64::from(geometry.region_count) * geometry.region_bytes) as i64);
         metrics.direct_io.set(i64::from(device.is_direct()));
         metrics.read_only.set(0);
+        let index = Index::new(device.size(), seed, metrics.slots.clone());
         Store {
             device,
             geometry,
             uuid,
-            index: Index::new(seed, metrics.slots.clone()),
+            index,
             removals: Removals::default(),
             lives: (0..geometry.region_count).map(|_| Life::default()).collect(),
             read_only: AtomicBool::new(false),

@@ -208,7 +208,10 @@ impl Trailer {
             };
             let location = entry.location(self.life.number);
             let fits = location.offset_bytes() + location.length_bytes() <= geometry.region_bytes;
-            if !fits || location.length_bytes() > span_of(crate::disk::PART_BYTES as usize) {
+            if !fits
+                || location.length_units == 0
+                || location.length_bytes() > span_of(crate::disk::PART_BYTES as usize)
+            {
                 return None;
             }
             entries.push(entry);
