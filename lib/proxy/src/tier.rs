@@ -253,7 +253,8 @@ fn open_cache(config: &CacheConfig, registry: &Registry) -> Result<Cache, Failur
         .disk
         .as_ref()
         .map(|disk| {
-            let metrics = DiskMetrics::register(registry).map_err(|error| failed(&error))?;
+            let metrics = DiskMetrics::register(registry, &disk.device.to_string_lossy())
+                .map_err(|error| failed(&error))?;
             let device = FileDevice::open(&disk.device, disk.size_bytes)
                 .map_err(|error| Failure::running(format!("cache disk {}", disk.device.display()), error))?;
             Disk::open(Arc::new(device), Options::default(), metrics)

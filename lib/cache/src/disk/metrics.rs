@@ -60,9 +60,9 @@ pub struct Reads {
 }
 
 impl DiskMetrics {
-    /// Registers every metric. Fails when the registry has one of these names already: one disk per registry.
-    pub fn register(registry: &Registry) -> Result<DiskMetrics> {
-        let within = Within(registry);
+    /// Registers every metric, each with the label `device`. Fails when the registry has that device already.
+    pub fn register(registry: &Registry, device: &str) -> Result<DiskMetrics> {
+        let within = Within { registry, device };
         let committed = within.counters(
             "records_written_total",
             "Records written, by kind. Grows with every fill; flat while clients miss means that nothing is kept.",
@@ -102,7 +102,7 @@ impl DiskMetrics {
                 "Records that can be found. Levels out when the device has been filled once; 18 to 23 bytes of \
                  memory each.",
             )?,
-            recovery_seconds: within.register(Gauge::with_opts(Within::options(
+            recovery_seconds: within.register(Gauge::with_opts(within.options(
                 "recovery_seconds",
                 "How long the last start took to rebuild the index. More than a few seconds per TB deserves a look at \
                  the drive.",
@@ -175,29 +175,32 @@ impl DiskMetrics {
     }
 }
 
-/// A registry, seen from the disk tier: everything gets its prefix.
-struct Within<'a>(&'a Registry);
+/// A registry, seen from one disk: everything gets its prefix and the device's label.
+struct Within<'a> {
+    registry: &'a Registry,
+    device: &'a str,
+}
 
 impl Within<'_> {
-    fn options(name: &str, help: &str) -> Opts {
-        Opts::new(format!("millrace_cache_disk_{name}"), help)
+    fn options(&self, name: &str, help: &str) -> Opts {
+        Opts::new(format!("millrace_cache_disk_{name}"), help).const_label("device", self.device)
     }
 
     fn register<C: Collector + Clone + 'static>(&self, collector: C) -> Result<C> {
-        self.0.register(Box::new(collector.clone()))?;
+        self.registry.register(Box::new(collector.clone()))?;
         Ok(collector)
     }
 
     fn counter(&self, name: &str, help: &str) -> Result<IntCounter> {
-        self.register(IntCounter::with_opts(Self::options(name, help))?)
+        self.register(IntCounter::with_opts(self.options(name, help))?)
     }
 
     fn counters(&self, name: &str, help: &str, label: &str) -> Result<IntCounterVec> {
-        self.register(IntCounterVec::new(Self::options(name, help), &[label])?)
+        self.register(IntCounterVec::new(self.options(name, help), &[label])?)
     }
 
     fn gauge(&self, name: &str, help: &str) -> Result<IntGauge> {
-        self.register(IntGauge::with_opts(Self::options(name, help))?)
+        self.register(IntGauge::with_opts(self.options(name, help))?)
     }
 
     fn seconds(&self, name: &str, help: &str) -> Result<Histogram> {
@@ -205,7 +208,7 @@ impl Within<'_> {
             0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0,
         ];
         self.register(Histogram::with_opts(
-            HistogramOpts::from(Self::options(name, help)).buckets(buckets),
+            HistogramOpts::from(self.options(name, help)).buckets(buckets),
         )?)
     }
 }
@@ -215,9 +218,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_metric_has_the_prefix_and_a_help_text_and_a_second_disk_is_refused() {
+    fn every_metric_has_the_prefix_a_help_text_and_its_device_and_a_device_is_registered_once() {
         let registry = Registry::new();
-        DiskMetrics::register(&registry).expect("first registration");
+        DiskMetrics::register(&registry, "/dev/a").expect("first registration");
         let families = registry.gather();
         assert_eq!(families.len(), 19);
         for family in families {
@@ -228,6 +231,12 @@ mod tests {
             );
             assert!(family.help().len() > 15, "{} needs a help text", family.name());
         }
-        assert!(DiskMetrics::register(&registry).is_err());
+        assert!(DiskMetrics::register(&registry, "/dev/a").is_err());
+        DiskMetrics::register(&registry, "/dev/b").expect("another device");
+        for family in registry.gather() {
+            for metric in family.get_metric() {
+                assert!(metric.get_label().iter().any(|label| label.name() == "device"));
+            }
+        }
     }
 }

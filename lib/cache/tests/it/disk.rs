@@ -32,7 +32,7 @@ fn options() -> Options {
 }
 
 fn open(device: &Arc<impl Device + 'static>) -> Disk {
-    let metrics = DiskMetrics::register(&Registry::new()).expect("a registry of its own");
+    let metrics = DiskMetrics::register(&Registry::new(), "test").expect("a registry of its own");
     Disk::open(Arc::clone(device) as Arc<dyn Device>, options(), metrics).expect("a disk")
 }
 

@@ -28,7 +28,7 @@ fn no_weather_makes_a_reader_get_wrong_bytes() {
             commit_delay: Duration::from_millis(1),
             ..Options::default()
         };
-        let metrics = DiskMetrics::register(&Registry::new()).expect("a registry of its own");
+        let metrics = DiskMetrics::register(&Registry::new(), "test").expect("a registry of its own");
         let device = Arc::new(MemoryDevice::new(40 * MIB));
         let disk = Disk::open(device, options, metrics).expect("a disk");
         let stage = Arc::new(Stage::over(Some(disk), 3 * MIB, 2 * MIB));

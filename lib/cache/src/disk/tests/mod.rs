@@ -12,7 +12,7 @@ use rand::rngs::SmallRng;
 use rand::{RngCore, SeedableRng};
 
 fn metrics() -> DiskMetrics {
-    DiskMetrics::register(&Registry::new()).expect("an empty registry")
+    DiskMetrics::register(&Registry::new(), "test").expect("an empty registry")
 }
 
 /// Bytes that no other `stamp` has, and no other place in the same body.
