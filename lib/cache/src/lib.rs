@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!            policy/  pure decisions: freshness, conditions, ranges, keys (RFC 9110, 9111, 5861)
+//!            placement/  pure decisions: what a disk takes, and what stays when it makes room
 //!
 //!  peek ─────────────→ ram.rs      hot objects: small ones whole, larger ones in 256 KiB chunks
 //!  look_up ──────────→ fill/  →  ram.rs  →  disk/ (reading.rs: one read for all who ask at once)
@@ -26,6 +27,7 @@ pub mod head;
 pub mod key;
 pub mod metrics;
 pub mod object;
+pub mod placement;
 pub mod policy;
 mod ram;
 pub mod reader;

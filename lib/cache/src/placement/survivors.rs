@@ -1,0 +1,124 @@
+//! Which entries of a region are copied when it is given up: the hottest for their size, within two bounds.
+
+use super::{Class, Entry, Reason, Verdict};
+
+/// The share of a region that may be copied at most: giving it up yields the rest as room.
+const MOST_OF_A_REGION: f64 = 0.3;
+/// Copies that were not made are made up for later, up to so many regions' worth.
+const SAVED_REGIONS: f64 = 2.0;
+
+/// How many bytes may be copied: a share of those that are newly written.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    share: f64,
+    left: f64,
+    per_region: f64,
+}
+
+impl Allowance {
+    pub(super) fn new(region_bytes: u64, share: f64) -> Allowance {
+        Allowance {
+            share,
+            left: 0.0,
+            per_region: MOST_OF_A_REGION * region_bytes as f64,
+        }
+    }
+
+    /// So many bytes were newly written.
+    pub(super) fn earn(&mut self, bytes: u64) {
+        self.left = (self.left + self.share * bytes as f64).min(SAVED_REGIONS * self.per_region);
+    }
+}
+
+/// What becomes of each entry, in the order of `entries`.
+pub(super) fn choose(class: Class, entries: &[Entry], allowance: &mut Allowance) -> Vec<Verdict> {
+    let mut verdicts: Vec<Verdict> = entries.iter().map(|entry| fate_of(class, entry)).collect();
+    let mut wanted: Vec<usize> = (0..entries.len())
+        .filter(|at| matches!(verdicts[*at], Verdict::Copy { .. }))
+        .collect();
+    // The sort is stable: of two that are equally hot for their size the older goes first.
+    wanted.sort_by(|one, other| hotter(&entries[*one], &entries[*other]));
+    let mut left = allowance.left.min(allowance.per_region);
+    for at in wanted {
+        let bytes = entries[at].bytes as f64;
+        if bytes <= left {
+            left -= bytes;
+            allowance.left -= bytes;
+        } else {
+            verdicts[at] = Verdict::Drop(Reason::Bound);
+        }
+    }
+    verdicts
+}
+
+/// What would become of an entry if copies had no bound.
+fn fate_of(class: Class, entry: &Entry) -> Verdict {
+    match (class, entry) {
+        (_, Entry { expired: true, .. }) => Verdict::Drop(Reason::Expired),
+        (_, Entry { heat: 0, .. }) => Verdict::Drop(Reason::Cold),
+        // In M it must prove itself anew.
+        (Class::S, _) => Verdict::Copy { heat: 0 },
+        (Class::M, Entry { heat, .. }) => Verdict::Copy { heat: heat - 1 },
+    }
+}
+
+/// By heat for each byte, the hotter first.
+fn hotter(one: &Entry, other: &Entry) -> std::cmp::Ordering {
+    let one_is = u64::from(one.heat) * other.bytes;
+    let other_is = u64::from(other.heat) * one.bytes;
+    other_is.cmp(&one_is)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(bytes: u64, heat: u8) -> Entry {
+        Entry {
+            object: 1,
+            bytes,
+            heat,
+            expired: false,
+        }
+    }
+
+    fn copied(verdicts: &[Verdict]) -> Vec<bool> {
+        verdicts
+            .iter()
+            .map(|verdict| matches!(verdict, Verdict::Copy { .. }))
+            .collect()
+    }
+
+    #[test]
+    fn no_more_than_a_share_of_the_region_is_copied_and_the_hottest_for_their_size_first() {
+        let mut allowance = Allowance::new(1000, 0.5);
+        allowance.earn(10_000);
+        let entries = [
+            entry(200, 3),
+            entry(100, 2),
+            entry(200, 2),
+            entry(90, 1),
+            entry(10, 0),
+        ];
+        let verdicts = choose(Class::M, &entries, &mut allowance);
+        assert_eq!(copied(&verdicts), [true, true, false, false, false]);
+        assert_eq!(
+            (verdicts[2], verdicts[4]),
+            (Verdict::Drop(Reason::Bound), Verdict::Drop(Reason::Cold))
+        );
+    }
+
+    #[test]
+    fn copies_follow_what_is_written_and_what_is_saved_up_is_bounded() {
+        let mut allowance = Allowance::new(1000, 0.1);
+        assert_eq!(copied(&choose(Class::S, &[entry(1, 1)], &mut allowance)), [false]);
+        allowance.earn(1000);
+        let entries = [entry(60, 1), entry(60, 1), entry(40, 1)];
+        assert_eq!(
+            copied(&choose(Class::S, &entries, &mut allowance)),
+            [true, false, true]
+        );
+        allowance.earn(1_000_000);
+        assert_eq!(allowance.left, 600.0);
+    }
+}
