@@ -1,4 +1,8 @@
-//! Finding what a region holds without its list: from record to record, up to the first that is none.
+//! Finding what a region holds without its list: from record to record, and over what is none.
+//!
+//! A header that is damaged does not say where the next record begins, and what a loss of power left of the last writes
+//! may have holes. Records begin at multiples of 512 B and repeat the life of their region, which nobody can guess: so
+//! from a hole on, each such place is tried until one of them holds a header of this life.
 
 use super::aligned::AlignedBuffer;
 use super::device::BLOCK_BYTES;
@@ -6,7 +10,6 @@ use super::format::UNIT_BYTES;
 use super::format::record::{Kind, RecordHeader};
 use super::format::region::{FooterEntry, RegionLife};
 use super::store::Store;
-use std::io;
 
 /// How much is read at once: many small records, or little more than needed beside a large one.
 const WINDOW_BYTES: u64 = 256 << 10;
@@ -20,30 +23,27 @@ pub(super) struct List {
     pub(super) records_end: Option<u64>,
 }
 
-/// Walks a region. Bodies are not looked at: a reader will. Ends where the region does, was cut off, is damaged, or
-/// cannot be read.
+/// Walks a region, to its end mark or its end. Bodies are not looked at: a reader will. What is damaged or cannot be
+/// read is left out.
 pub(super) fn walk(store: &Store, life: RegionLife) -> List {
     let mut window = Window {
         store,
         number: life.number,
         start: 0,
         bytes: None,
+        complained: false,
     };
     let mut entries = Vec::new();
-    let mut at = BLOCK_BYTES as u64;
-    let mut complete = false;
-    while !complete && at + UNIT_BYTES <= store.geometry.region_bytes {
-        let Some(header) = window.header_at(at) else { break };
-        let end = at + header.span();
-        // What the writer keeps free for the end mark and the footer.
-        let limit = match header.kind {
-            Kind::Head | Kind::Part | Kind::Tombstone => store.geometry.records_end(entries.len() + 1),
-            Kind::Padding => store.geometry.records_end(entries.len()),
-            Kind::End => store.geometry.records_end(entries.len()) + BLOCK_BYTES as u64,
+    let mut records_end = BLOCK_BYTES as u64;
+    let mut at = records_end;
+    let (mut ended, mut whole) = (false, true);
+    while !ended && at + UNIT_BYTES <= store.geometry.region_bytes {
+        let header = window.header_at(at);
+        let Some(header) = header.filter(|header| belongs(store, life, at, header, entries.len())) else {
+            whole = false;
+            at = window.next_try(at);
+            continue;
         };
-        if header.life != life.life || end > limit {
-            break;
-        }
         match header.kind {
             Kind::Head | Kind::Part | Kind::Tombstone => entries.push(FooterEntry {
                 key_hash: header.key_hash,
@@ -54,17 +54,27 @@ pub(super) fn walk(store: &Store, life: RegionLife) -> List {
                 kind: header.kind,
             }),
             Kind::Padding => {}
-            Kind::End => complete = true,
+            Kind::End => ended = true,
         }
-        if !complete {
-            at = end;
-        }
+        records_end = if ended { at } else { at + header.span() };
+        at = records_end;
     }
     List {
         entries,
-        complete,
-        records_end: Some(at),
+        complete: ended && whole,
+        records_end: Some(records_end),
     }
+}
+
+/// Whether a header found at `at`, behind `listed` records, is of this life and leaves free what the writer keeps free
+/// for end mark and footer.
+fn belongs(store: &Store, life: RegionLife, at: u64, header: &RecordHeader, listed: usize) -> bool {
+    let limit = match header.kind {
+        Kind::Head | Kind::Part | Kind::Tombstone => store.geometry.records_end(listed + 1),
+        Kind::Padding => store.geometry.records_end(listed),
+        Kind::End => store.geometry.records_end(listed) + BLOCK_BYTES as u64,
+    };
+    header.life == life.life && at + header.span() <= limit
 }
 
 /// A piece of a region, moved along as the walk needs it.
@@ -72,7 +82,9 @@ struct Window<'a> {
     store: &'a Store,
     number: u32,
     start: u64,
+    /// `None` before the first read and when the last one failed.
     bytes: Option<AlignedBuffer>,
+    complained: bool,
 }
 
 impl Window<'_> {
@@ -81,17 +93,30 @@ impl Window<'_> {
         let end = self.start + self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
         if !(self.start..end).contains(&at) {
             self.start = at - at % BLOCK_BYTES as u64;
-            self.bytes = self.read().inspect_err(|error| self.complain(error)).ok();
+            self.bytes = self.read();
         }
-        RecordHeader::decode(&self.bytes.as_ref()?[(at - self.start) as usize..])
+        RecordHeader::decode_unit(&self.bytes.as_ref()?[(at - self.start) as usize..])
     }
 
-    fn read(&self) -> io::Result<AlignedBuffer> {
+    /// Where to try after `at`: the next place for a record, or behind what cannot be read.
+    fn next_try(&self, at: u64) -> u64 {
+        match self.bytes {
+            Some(_) => at + UNIT_BYTES,
+            None => self.start + WINDOW_BYTES,
+        }
+    }
+
+    fn read(&mut self) -> Option<AlignedBuffer> {
         let end = (self.start + WINDOW_BYTES).min(self.store.geometry.region_bytes);
-        Ok(self.store.read_blocks(self.number, self.start..end)?.0)
-    }
-
-    fn complain(&self, error: &io::Error) {
-        tracing::warn!(region = self.number, %error, "cache disk: the rest of a region cannot be read");
+        match self.store.read_blocks(self.number, self.start..end) {
+            Ok((bytes, _)) => Some(bytes),
+            Err(error) => {
+                if !self.complained {
+                    tracing::warn!(region = self.number, %error, "cache disk: part of a region cannot be read");
+                }
+                self.complained = true;
+                None
+            }
+        }
     }
 }

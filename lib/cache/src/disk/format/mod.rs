@@ -23,7 +23,7 @@ pub(super) mod superblock;
 use super::device::BLOCK_BYTES;
 
 /// Raised whenever a byte below means something else. A device of another version is started empty, never read.
-pub(super) const FORMAT_VERSION: u32 = 1;
+pub(super) const FORMAT_VERSION: u32 = 2;
 
 /// Where region 0 begins: behind both superblocks, aligned for any drive's erase unit.
 pub(super) const REGIONS_START: u64 = 1 << 20;

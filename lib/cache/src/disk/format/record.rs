@@ -19,6 +19,8 @@
 //!
 //! Kind and life come first: a walk over a region needs them before anything else. The table stands before the body so
 //! that one read brings header, table and the first bytes. Padding and end have no table, and a body that is not read.
+//! A tombstone, which has no body, repeats its header in the middle of its 512 bytes: losing one would bring back what
+//! was removed.
 
 use super::UNIT_BYTES;
 use bytes::{Buf, BufMut};
@@ -26,6 +28,9 @@ use crc32c::crc32c;
 
 const MAGIC: &[u8; 4] = b"MRRC";
 const CHECKED: usize = 60;
+
+/// Where a tombstone repeats its header.
+const REPEATED_AT: usize = UNIT_BYTES as usize / 2;
 
 /// Bytes of the fixed header.
 pub(in crate::disk) const HEADER_BYTES: usize = 64;
@@ -141,6 +146,13 @@ impl RecordHeader {
         sound.then_some(header)
     }
 
+    /// Reads the header of a record of which `bytes` holds the first 512, or what a tombstone repeats of it.
+    pub(in crate::disk) fn decode_unit(bytes: &[u8]) -> Option<RecordHeader> {
+        let repeated = || RecordHeader::decode(bytes.get(REPEATED_AT..)?);
+        RecordHeader::decode(bytes)
+            .or_else(|| repeated().filter(|header| matches!(header.kind, Kind::Tombstone)))
+    }
+
     fn has_body(&self) -> bool {
         match self.kind {
             Kind::Head | Kind::Part | Kind::Tombstone => true,
@@ -220,6 +232,10 @@ pub(in crate::disk) fn encode_record<'a>(
     debug_assert_eq!(filled, body_length);
     header.table_crc = crc32c(&front[HEADER_BYTES..]);
     header.encode(front);
+    if header.kind == Kind::Tombstone {
+        debug_assert_eq!(body_length, 0);
+        target.copy_within(..HEADER_BYTES, REPEATED_AT);
+    }
     span
 }
 

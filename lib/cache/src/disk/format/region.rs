@@ -8,8 +8,8 @@
 //! 32  life       8                  32  life          8
 //! 40  number     4                  40  number        4
 //! 44  crc32c     4  of 0..44        44  entry count   4
-//! 48  zeros to 4096                 48  entries crc   4
-//!                                   52  zeros         8
+//! 48  zeros                         48  entries crc   4
+//! 2048  all of it again, then zeros 52  zeros         8
 //!                                   60  crc32c        4  of 0..60
 //!
 //! footer entry, 40 bytes; the first begins at a block, so that they and the trailer are whole blocks
@@ -34,6 +34,8 @@ use crc32c::crc32c;
 
 const HEADER_MAGIC: &[u8; 8] = b"MRREGION";
 const HEADER_CHECKED: usize = 44;
+/// Until the footer is written, only the header says that the region is in use: it stands in its block twice.
+const HEADER_REPEATED_AT: usize = BLOCK_BYTES / 2;
 const TRAILER_MAGIC: &[u8; 8] = b"MRFOOTER";
 const TRAILER_BYTES: usize = 64;
 const TRAILER_CHECKED: usize = 60;
@@ -95,10 +97,16 @@ impl RegionLife {
         fields.put_u32_le(self.number);
         let crc = crc32c(&block[..HEADER_CHECKED]);
         (&mut block[HEADER_CHECKED..]).put_u32_le(crc);
+        block.copy_within(..HEADER_CHECKED + 4, HEADER_REPEATED_AT);
     }
 
     /// Reads the header of region `number`. `None` when it is another device's, another region's, blank or damaged.
     pub(in crate::disk) fn decode(uuid: u128, number: u32, block: &[u8]) -> Option<RegionLife> {
+        let repeated = block.get(HEADER_REPEATED_AT..)?;
+        RegionLife::decode_one(uuid, number, block).or_else(|| RegionLife::decode_one(uuid, number, repeated))
+    }
+
+    fn decode_one(uuid: u128, number: u32, block: &[u8]) -> Option<RegionLife> {
         let (mut fields, mut crc) = block.split_at_checked(HEADER_CHECKED)?;
         if !fields.starts_with(HEADER_MAGIC) || crc.try_get_u32_le().ok()? != crc32c(fields) {
             return None;
@@ -256,8 +264,11 @@ mod tests {
         assert_eq!(RegionLife::decode(UUID + 1, 5, &block), None);
         for bit in 0..(HEADER_CHECKED + 4) * 8 {
             block[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(RegionLife::decode(UUID, 5, &block), None, "bit {bit}");
+            assert_eq!(RegionLife::decode(UUID, 5, &block), Some(LIFE), "bit {bit}");
+            block[HEADER_REPEATED_AT + bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(RegionLife::decode(UUID, 5, &block), None, "bit {bit} of both");
             block[bit / 8] ^= 1 << (bit % 8);
+            block[HEADER_REPEATED_AT + bit / 8] ^= 1 << (bit % 8);
         }
     }
 

@@ -118,7 +118,7 @@ fn dump(device: &MemoryDevice) -> String {
 
 #[test]
 fn a_device_with_one_region_has_these_bytes_for_ever() {
-    assert_eq!(FORMAT_VERSION, 1, "a new version needs a new golden file");
+    assert_eq!(FORMAT_VERSION, 2, "a new version needs a new golden file");
     let found = dump(&written());
     assert!(found == GOLDEN, "the format has changed; it is now\n{found}");
 }
