@@ -1,24 +1,20 @@
-//! HTTP/1 answers, written to the connection directly: one vectored write for the head and what follows it.
-//!
-//! Pingora's own writer is not used: it makes a second write of a small answer and a new `Date` of a stored one.
+//! HTTP/1 answers: one vectored write for the head and what follows it.
 
 use std::collections::VecDeque;
 use std::io::Write as _;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::Version;
-use pingora_core::protocols::http::ServerSession;
-use pingora_error::{Error, ErrorType};
 
 use crate::flow::{AnswerHead, Body, ClientGone, Downstream};
-use crate::front::{self, ClientIo};
+use crate::front::Http1;
 
 /// Room for an answer's head before it has to grow.
 const HEAD_BYTES: usize = 1024;
 
 /// The client's side of one HTTP/1 request.
-pub(super) struct Http1<'a> {
-    io: &'a ClientIo,
+pub(super) struct Answer<'a> {
+    connection: &'a mut Http1,
     version: Version,
     keeps: bool,
     framing: Framing,
@@ -35,11 +31,11 @@ enum Framing {
     Close,
 }
 
-impl<'a> Http1<'a> {
-    /// Answers go to `io`; `keeps` says whether the connection may serve another request.
-    pub(super) fn new(io: &'a ClientIo, version: Version, keeps: bool) -> Http1<'a> {
-        Http1 {
-            io,
+impl<'a> Answer<'a> {
+    /// The answer goes to `connection`; `keeps` says whether that may serve another request.
+    pub(super) fn new(connection: &'a mut Http1, version: Version, keeps: bool) -> Answer<'a> {
+        Answer {
+            connection,
             version,
             keeps,
             framing: Framing::Counted(0),
@@ -47,7 +43,7 @@ impl<'a> Http1<'a> {
     }
 
     /// Whether the connection can serve another request after an answer that was sent whole.
-    pub(super) fn is_reusable(&self) -> bool {
+    pub(super) fn goes_on(&self) -> bool {
         self.keeps && self.framing != Framing::Close
     }
 
@@ -68,7 +64,7 @@ impl<'a> Http1<'a> {
             wire.put_slice(b"\r\n");
         }
         self.frame(head.body, &mut wire);
-        if !self.is_reusable() {
+        if !self.goes_on() {
             wire.put_slice(b"connection: close\r\n");
         } else if self.version == Version::HTTP_10 {
             wire.put_slice(b"connection: keep-alive\r\n");
@@ -113,17 +109,17 @@ impl<'a> Http1<'a> {
     }
 }
 
-impl Downstream for Http1<'_> {
+impl Downstream for Answer<'_> {
     async fn start(&mut self, head: AnswerHead<'_>, pieces: &mut VecDeque<Bytes>) -> Result<(), ClientGone> {
         let wire = self.head(&head);
         self.framed(pieces)?;
         pieces.push_front(wire);
-        self.io.send(pieces).await.map_err(|_| ClientGone)
+        self.connection.send(pieces).await.map_err(|_| ClientGone)
     }
 
     async fn send(&mut self, pieces: &mut VecDeque<Bytes>) -> Result<(), ClientGone> {
         self.framed(pieces)?;
-        self.io.send(pieces).await.map_err(|_| ClientGone)
+        self.connection.send(pieces).await.map_err(|_| ClientGone)
     }
 
     async fn finish(&mut self) -> Result<(), ClientGone> {
@@ -132,7 +128,7 @@ impl Downstream for Http1<'_> {
             Framing::Counted(_) => Err(ClientGone),
             Framing::Chunked => {
                 let mut last = VecDeque::from([Bytes::from_static(b"0\r\n\r\n")]);
-                self.io.send(&mut last).await.map_err(|_| ClientGone)
+                self.connection.send(&mut last).await.map_err(|_| ClientGone)
             }
         }
     }
@@ -141,18 +137,4 @@ impl Downstream for Http1<'_> {
 fn put_length(wire: &mut BytesMut, length: u64) {
     // Writing to memory cannot fail.
     let _ = write!(wire.writer(), "content-length: {length}\r\n");
-}
-
-/// Answers a request that Pingora refused (an authority or a framing that contradicts itself); a connection that just
-/// broke gets nothing.
-pub(super) async fn refuse_unread(session: &ServerSession, error: &Error) {
-    if error.etype != ErrorType::InvalidHTTPHeader {
-        return;
-    }
-    let Some(io) = front::client_io(session) else {
-        return;
-    };
-    let answer = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-    // A client that is gone already misses nothing.
-    let _ = io.send(&mut VecDeque::from([Bytes::from_static(answer)])).await;
 }

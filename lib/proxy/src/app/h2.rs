@@ -1,31 +1,122 @@
-//! HTTP/2 answers, written through the stream's session.
+//! HTTP/2: requests as Pingora's sessions bring them, answers written through them.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::header;
+use http::uri::PathAndQuery;
+use model::Moment;
+use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora_core::protocols::http::ServerSession;
-use pingora_http::ResponseHeader;
+use pingora_core::protocols::http::v2::server::H2Options;
+use pingora_core::server::ShutdownWatch;
+use pingora_http::{RequestHeader, ResponseHeader};
 
-use crate::flow::{AnswerHead, Body, ClientGone, Downstream};
+use super::record;
+use crate::flow::{self, AnswerHead, Body, ClientGone, Downstream, Request};
+use crate::front::{self, ConnectionInfo, FrontConfig};
+use crate::log::Protocol;
+use crate::node::Core;
+
+/// What one core answers HTTP/2 with.
+pub struct Http2App {
+    core: Arc<Core>,
+    server_options: HttpServerOptions,
+    h2_options: H2Options,
+    send_timeout: Duration,
+}
+
+impl Http2App {
+    /// An app for `core`, within the bounds of `front`.
+    pub(super) fn new(core: Arc<Core>, front: &FrontConfig) -> Http2App {
+        Http2App {
+            core,
+            server_options: front::h2::server_options(front),
+            h2_options: front::h2::options(front),
+            send_timeout: front.send_timeout,
+        }
+    }
+
+    async fn serve(&self, mut session: ServerSession) {
+        let Some(info) = front::connection_info(&session).cloned() else {
+            return;
+        };
+        session.set_write_timeout(Some(self.send_timeout));
+        // Copied, because the answer is written through the session that owns the head.
+        let head = session.req_header().clone();
+        let request = request(&head, &info);
+        let mut answer = Answer::new(&mut session);
+        let trail = flow::serve(&self.core, &request, &mut answer).await;
+        if trail.cut {
+            answer.reset();
+        }
+        record::record(&self.core, &request, &trail, Protocol::Http2);
+    }
+}
+
+#[async_trait]
+impl HttpServerApp for Http2App {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        mut session: ServerSession,
+        _shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        match session.read_request().await {
+            Ok(true) => self.serve(session).await,
+            Ok(false) => {}
+            Err(error) => tracing::debug!(%error, "a request that cannot be read"),
+        }
+        None
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        Some(&self.server_options)
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        Some(self.h2_options.clone())
+    }
+}
+
+fn request<'a>(head: &'a RequestHeader, info: &'a ConnectionInfo) -> Request<'a> {
+    let authority = head
+        .uri
+        .authority()
+        .map(http::uri::Authority::as_str)
+        .or_else(|| head.headers.get(header::HOST).and_then(|host| host.to_str().ok()));
+    Request {
+        method: &head.method,
+        version: head.version,
+        authority,
+        target: head.uri.path_and_query().map_or("", PathAndQuery::as_str),
+        fields: &head.headers,
+        client: info.peer,
+        tls: info.tls.as_ref(),
+        now: Moment(daemon::clock::now_millis()),
+        started: Instant::now(),
+    }
+}
 
 /// The client's side of one HTTP/2 request.
-pub(super) struct Http2<'a> {
+struct Answer<'a> {
     session: &'a mut ServerSession,
     ended: bool,
 }
 
-impl<'a> Http2<'a> {
+impl<'a> Answer<'a> {
     /// Answers go to `session`.
-    pub(super) fn new(session: &'a mut ServerSession) -> Http2<'a> {
-        Http2 {
+    fn new(session: &'a mut ServerSession) -> Answer<'a> {
+        Answer {
             session,
             ended: false,
         }
     }
 
     /// Tells the client that the answer is broken off.
-    pub(super) fn reset(&mut self) {
+    fn reset(&mut self) {
         if !self.ended {
             self.session.shutdown_with_reason(::h2::Reason::INTERNAL_ERROR);
         }
@@ -42,7 +133,7 @@ impl<'a> Http2<'a> {
     }
 }
 
-impl Downstream for Http2<'_> {
+impl Downstream for Answer<'_> {
     async fn start(&mut self, head: AnswerHead<'_>, pieces: &mut VecDeque<Bytes>) -> Result<(), ClientGone> {
         let mut response = ResponseHeader::build(head.status, None).map_err(|_| ClientGone)?;
         if let Some(stored) = &head.stored {

@@ -6,10 +6,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora_core::apps::ServerApp;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::Application;
 use super::connection::{Accepted, Core, serve};
 use super::drain::Stage;
 
@@ -33,7 +33,7 @@ pub(crate) struct Listener {
 /// Accepts connections until the process drains, then what is left in the queue, and closes the socket.
 pub(crate) async fn run<A>(core: Arc<Core<A>>, listener: Listener, mut stage: watch::Receiver<Stage>)
 where
-    A: ServerApp + Send + Sync + 'static,
+    A: Application,
 {
     let mut pause = SHORTEST_PAUSE;
     {
@@ -69,7 +69,7 @@ where
 /// directly: the runtime's view of the socket may be an event behind.
 fn empty_queue<A>(core: &Arc<Core<A>>, listener: Listener)
 where
-    A: ServerApp + Send + Sync + 'static,
+    A: Application,
 {
     let Listener {
         socket,
@@ -96,7 +96,7 @@ where
 
 fn admit<A>(core: &Arc<Core<A>>, listener: &Listener, stream: TcpStream, peer: SocketAddr)
 where
-    A: ServerApp + Send + Sync + 'static,
+    A: Application,
 {
     Place {
         address: listener.address,
@@ -115,7 +115,7 @@ impl Place {
     /// Serves a connection in a task of its own, or closes it at the cap.
     fn admit<A>(&self, core: &Arc<Core<A>>, stream: TcpStream, peer: SocketAddr)
     where
-        A: ServerApp + Send + Sync + 'static,
+        A: Application,
     {
         let metrics = &core.shared.metrics;
         if self.secure {

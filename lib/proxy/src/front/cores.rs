@@ -13,11 +13,11 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::Shared;
 use super::accept::{self, Listener};
 use super::connection::{Core, Roll};
 use super::drain::{Report, Stage};
-use super::io::LAST_WAIT;
+use super::http1::LAST_WAIT;
+use super::{Application, Shared};
 
 /// Threads for blocking work (files, mostly) of one core; a bound, seldom reached.
 const BLOCKING_THREADS: usize = 16;
@@ -87,7 +87,7 @@ impl Prepared {
         build: Arc<impl Fn(CoreIndex) -> Arc<A> + Send + Sync + 'static>,
     ) -> io::Result<JoinHandle<()>>
     where
-        A: ServerApp + Send + Sync + 'static,
+        A: Application,
     {
         let CoreIndex(number) = self.index;
         std::thread::Builder::new()
@@ -111,7 +111,7 @@ impl Prepared {
 /// The life of a core: it serves, and follows the stages of a drain.
 async fn live<A>(app: Arc<A>, listeners: Vec<Listener>, wires: Wires)
 where
-    A: ServerApp + Send + Sync + 'static,
+    A: Application,
 {
     let Wires {
         shared,
@@ -145,7 +145,7 @@ where
                 let core = Arc::clone(&core);
                 tokio::spawn(async move {
                     tokio::time::sleep(LAST_WAIT).await;
-                    core.app.cleanup().await;
+                    core.app.http2().cleanup().await;
                 });
             }
             Stage::End => break,

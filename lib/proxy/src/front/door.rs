@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::num::NonZero;
 use std::sync::{Arc, mpsc};
 
-use pingora_core::apps::ServerApp;
 use prometheus::Registry;
 use tokio::sync::watch;
 
+use super::Application;
 use super::connection::{Clock, Slots};
 use super::cores::{CoreIndex, Prepared, Wires};
 use super::drain::{Cores, Running, Stage};
@@ -79,7 +79,7 @@ impl FrontDoor {
         build: impl Fn(CoreIndex) -> Arc<A> + Send + Sync + 'static,
     ) -> Result<Running, FrontError>
     where
-        A: ServerApp + Send + Sync + 'static,
+        A: Application,
     {
         let FrontDoor { shared, bound, cores } = self;
         let addresses = bound.iter().map(|bound| (bound.address, bound.secure)).collect();

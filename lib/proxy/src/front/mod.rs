@@ -1,23 +1,22 @@
 //! The front door: where clients come in, and how they are seen out.
 //!
 //! ```text
-//!   core-0: socket ─ accept ─┐ TLS ─ ClientIo ─ Pingora ─ application        one thread, one runtime each;
-//!   core-1: socket ─ accept ─┤ TLS ─ ClientIo ─ Pingora ─ application        nothing is shared but counters,
-//!   core-N: socket ─ accept ─┘ TLS ─ ClientIo ─ Pingora ─ application        certificates and the drain
+//!   core-0: socket ─ accept ─┐       ┌ Http1 ─────────────────┐                one thread, one runtime each;
+//!   core-1: socket ─ accept ─┤ TLS? ─┤                        ├ application    nothing is shared but counters,
+//!   core-N: socket ─ accept ─┘       └ Http2Stream ─ Pingora ─┘                certificates and the drain
 //! ```
 //!
 //! Invariants:
 //! - Sockets are bound and certificates read before a thread starts: what cannot be is one clear line and no process.
-//! - Pingora's HTTP/1 parser sees only heads that [`head`] found sound, one at a time.
+//! - HTTP/1 has one parser, [`HeadScan`]: nobody reads a head in another way after it.
 //! - Every wait for a client has a bound: handshake, head, next request, each byte of progress of an answer.
 //! - A drain ([`Running::drain`]) loses no request that was accepted.
 //!
-//! What the application does for it, per HTTP/1 request: once the answer is complete, call
-//! [`ClientIo::request_done`] before handing the session back; when the shutdown watch is true, answer with
-//! `Connection: close`. Pipelining needs nothing: [`ClientIo`] hands out one request at a time, so Pingora's own
-//! pipelining stays off. After a request in a transfer coding the connection takes no other.
+//! What the application does for it is in [`Application`]. Pipelining needs nothing: requests come out one at a time.
+//! After a request with a body the connection takes no other.
 
 mod accept;
+mod application;
 mod config;
 mod connection;
 mod cores;
@@ -25,7 +24,7 @@ mod door;
 mod drain;
 mod error;
 pub mod h2;
-pub mod head;
+mod http1;
 mod io;
 mod listen;
 mod metrics;
@@ -34,13 +33,15 @@ mod tls;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use application::Application;
 pub use config::{CertificateFiles, FrontConfig, HIGHEST_MAX_HEADER_BYTES, MOST_THREADS, TlsConfig};
 pub use connection::{ConnectionInfo, Protocol, TlsInfo};
 pub use cores::CoreIndex;
 pub use door::FrontDoor;
 pub use drain::{Drained, Running};
 pub use error::FrontError;
-pub use io::{ClientIo, client_io, connection_info};
+pub use http1::{Framing, HeadFault, HeadScan, Http1, MOST_FIELDS, Progress, RequestHead};
+pub use io::connection_info;
 pub use tls::{CertificateError, CertificateProblem, check_certificates};
 
 use connection::{Clock, Slots};

@@ -20,9 +20,9 @@ pub(crate) use roll::Roll;
 pub(crate) use slots::{Slot, Slots};
 pub(crate) use vitals::{Clock, Vitals};
 
-use super::io::{ClientIo, Established, Socket, Transport};
+use super::io::{Established, Http2Stream, Socket, Transport};
 use super::tls::handshake;
-use super::{Limits, Shared};
+use super::{Application, Http1, Limits, Shared};
 use attend::{Attended, Ending};
 
 /// What the connections of one core share.
@@ -49,7 +49,7 @@ pub(crate) struct Accepted {
 /// Serves one connection until its end.
 pub(crate) async fn serve<A>(core: Arc<Core<A>>, accepted: Accepted)
 where
-    A: ServerApp + Send + Sync + 'static,
+    A: Application,
 {
     let Limits { header_timeout, .. } = core.shared.limits;
     let vitals = Vitals::new(Arc::clone(&core.shared));
@@ -68,14 +68,22 @@ where
         local: accepted.local,
         tls,
     });
-    let stream: Stream = Box::new(ClientIo::new(Established {
+    let speaks_http2 = info.tls.as_ref().is_some_and(|tls| tls.alpn == Protocol::H2);
+    let established = Established {
         transport,
         info,
         vitals: Arc::clone(&vitals),
         slot: accepted.slot,
-    }));
-    let work = core.app.process_new(stream, &core.shutdown);
-    if Attended::new(work, vitals).await == Ending::Abandoned {
+    };
+    let ending = if speaks_http2 {
+        let stream: Stream = Box::new(Http2Stream::new(established));
+        let work = core.app.http2().process_new(stream, &core.shutdown);
+        Attended::new(work, vitals).await
+    } else {
+        let work = core.app.serve_http1(Http1::new(established), &core.shutdown);
+        Attended::new(Box::pin(work), vitals).await
+    };
+    if ending == Ending::Abandoned {
         core.shared.metrics.refuse("stalled");
     }
 }

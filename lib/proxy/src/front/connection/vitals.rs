@@ -28,7 +28,6 @@ pub(crate) struct Vitals {
     sent_bytes: AtomicU64,
     /// What the client had acknowledged when `write_deadline` was set.
     acknowledged: AtomicU64,
-    answering: AtomicBool,
     close_when_idle: AtomicBool,
     task: OnceLock<Waker>,
 }
@@ -43,7 +42,6 @@ impl Vitals {
             expired: AtomicU8::new(0),
             sent_bytes: AtomicU64::new(0),
             acknowledged: AtomicU64::new(0),
-            answering: AtomicBool::new(false),
             close_when_idle: AtomicBool::new(false),
             task: OnceLock::new(),
         })
@@ -99,16 +97,6 @@ impl Vitals {
     /// Bytes the client took since the connection began, TLS included.
     pub(crate) fn sent_bytes(&self) -> u64 {
         self.sent_bytes.load(Ordering::Relaxed)
-    }
-
-    /// Whether a request was read whose answer is not complete.
-    pub(crate) fn is_answering(&self) -> bool {
-        self.answering.load(Ordering::Relaxed)
-    }
-
-    /// Notes that an answer is due, or complete.
-    pub(crate) fn set_answering(&self, answering: bool) {
-        self.answering.store(answering, Ordering::Relaxed);
     }
 
     /// Whether the connection is to end when it waits for a request for a while.

@@ -15,7 +15,7 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 256 * 1024;
 
 /// Lingers on the current runtime; `slot` counts the connection until then. Without a runtime it closes at once.
-pub(super) fn spawn(socket: TcpStream, slot: Slot) {
+pub(in crate::front) fn spawn(socket: TcpStream, slot: Slot) {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
         return;
     };

@@ -15,28 +15,19 @@ use pingora_core::protocols::{
 use pingora_http::ResponseHeader;
 use tokio::io::AsyncWriteExt;
 
-use super::ClientIo;
-use crate::front::connection::{ConnectionInfo, Protocol};
+use super::Http2Stream;
+use crate::front::connection::ConnectionInfo;
 
-/// The stream under an HTTP/1 session; `None` on HTTP/2, where many requests share one.
-#[must_use]
-pub fn client_io(session: &ServerSession) -> Option<&ClientIo> {
-    (**session.as_http1()?.stream()).as_any().downcast_ref()
-}
-
-/// Who sent the request, on HTTP/1 and HTTP/2.
+/// Who sent the request.
 #[must_use]
 pub fn connection_info(session: &ServerSession) -> Option<&Arc<ConnectionInfo>> {
-    match client_io(session) {
-        Some(stream) => Some(stream.info()),
-        None => session
-            .digest()?
-            .proxy_digest
-            .as_ref()?
-            .user_data
-            .as_ref()?
-            .downcast_ref(),
-    }
+    session
+        .digest()?
+        .proxy_digest
+        .as_ref()?
+        .user_data
+        .as_ref()?
+        .downcast_ref()
 }
 
 pub(super) fn ssl_digest(info: &ConnectionInfo) -> Option<Arc<SslDigest>> {
@@ -68,49 +59,45 @@ pub(super) fn proxy_digest(info: &Arc<ConnectionInfo>) -> Option<Arc<ProxyDigest
 }
 
 #[async_trait]
-impl Shutdown for ClientIo {
+impl Shutdown for Http2Stream {
     async fn shutdown(&mut self) {
         // A client that is gone already needs no goodbye.
         let _ = AsyncWriteExt::shutdown(self).await;
     }
 }
 
-impl UniqueID for ClientIo {
+impl UniqueID for Http2Stream {
     fn id(&self) -> UniqueIDType {
         self.transport.raw_fd()
     }
 }
 
-impl Ssl for ClientIo {
+impl Ssl for Http2Stream {
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
         self.ssl_digest.clone()
     }
 
     fn selected_alpn_proto(&self) -> Option<ALPN> {
-        match self.info.tls.as_ref()?.alpn {
-            Protocol::H2 => Some(ALPN::H2),
-            Protocol::Http1 => Some(ALPN::H1),
-            Protocol::Unnamed => None,
-        }
+        Some(ALPN::H2)
     }
 }
 
-impl GetTimingDigest for ClientIo {
+impl GetTimingDigest for Http2Stream {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         Vec::new()
     }
 }
 
-impl GetProxyDigest for ClientIo {
+impl GetProxyDigest for Http2Stream {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
         self.proxy_digest.clone()
     }
 }
 
-impl GetSocketDigest for ClientIo {
+impl GetSocketDigest for Http2Stream {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         Some(Arc::clone(&self.socket_digest))
     }
 }
 
-impl Peek for ClientIo {}
+impl Peek for Http2Stream {}

@@ -1,4 +1,4 @@
-//! Plain TCP or TLS, written to through a shared reference.
+//! Plain TCP or TLS.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -21,9 +20,8 @@ const SLICES: usize = 32;
 pub(crate) enum Transport {
     /// TCP alone.
     Plain(Socket),
-    /// TLS. Pingora's h1 session gives out its stream by shared reference only; the lock is never contended, because
-    /// one task at a time polls a connection.
-    Tls(Box<Mutex<TlsStream<Socket>>>),
+    /// TLS; boxed, because it is large.
+    Tls(Box<TlsStream<Socket>>),
     /// The socket was taken away to linger.
     Gone(tokio::io::Empty),
 }
@@ -40,21 +38,21 @@ impl Transport {
 
     /// A TLS connection after its handshake.
     pub(crate) fn tls(stream: TlsStream<Socket>) -> Transport {
-        Transport::Tls(Box::new(Mutex::new(stream)))
+        Transport::Tls(Box::new(stream))
     }
 
     /// The stream to read from and to write to.
     pub(crate) fn duplex(&mut self) -> Pin<&mut dyn Duplex> {
         match self {
             Transport::Plain(socket) => Pin::new(socket),
-            Transport::Tls(stream) => Pin::new(stream.get_mut()),
+            Transport::Tls(stream) => Pin::new(&mut **stream),
             Transport::Gone(nothing) => Pin::new(nothing),
         }
     }
 
     /// Sends all of `pieces`, taking from them what the kernel (or the TLS session) took over.
     pub(crate) fn poll_send(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         pieces: &mut VecDeque<Bytes>,
     ) -> Poll<io::Result<()>> {
@@ -67,8 +65,7 @@ impl Transport {
                 Poll::Ready(Ok(()))
             }
             Transport::Tls(stream) => {
-                let mut stream = stream.lock();
-                let mut stream = Pin::new(&mut *stream);
+                let mut stream = Pin::new(&mut **stream);
                 while skip_empty(pieces) {
                     // The session splits records over pieces: a small head shares its record with the body.
                     let written =
@@ -85,7 +82,7 @@ impl Transport {
     pub(crate) fn raw_fd(&self) -> RawFd {
         match self {
             Transport::Plain(socket) => socket.as_raw_fd(),
-            Transport::Tls(stream) => stream.lock().as_raw_fd(),
+            Transport::Tls(stream) => stream.as_raw_fd(),
             Transport::Gone(_) => -1,
         }
     }
@@ -94,7 +91,7 @@ impl Transport {
     pub(crate) fn has_unread(&mut self) -> bool {
         match self {
             Transport::Plain(socket) => socket.has_unread(),
-            Transport::Tls(stream) => stream.get_mut().get_ref().0.has_unread(),
+            Transport::Tls(stream) => stream.get_ref().0.has_unread(),
             Transport::Gone(_) => false,
         }
     }
@@ -103,7 +100,7 @@ impl Transport {
     pub(crate) fn take_socket(&mut self) -> Option<TcpStream> {
         match std::mem::replace(self, Transport::Gone(tokio::io::empty())) {
             Transport::Plain(socket) => Some(socket.into_inner()),
-            Transport::Tls(stream) => Some(stream.into_inner().into_inner().0.into_inner()),
+            Transport::Tls(stream) => Some(stream.into_inner().0.into_inner()),
             Transport::Gone(_) => None,
         }
     }

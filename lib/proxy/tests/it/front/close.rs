@@ -11,7 +11,7 @@ use pingora_core::apps::ServerApp;
 use pingora_core::protocols::Stream;
 use pingora_core::server::ShutdownWatch;
 use prometheus::Registry;
-use proxy::front::{CoreIndex, FrontConfig, FrontDoor, FrontError};
+use proxy::front::{Application, CoreIndex, FrontConfig, FrontDoor, FrontError, Http1};
 use testkit::client::{Client, ClientError, Request, crowd, run};
 
 use super::house::{House, PATIENCE, config};
@@ -286,16 +286,29 @@ fn a_core_that_cannot_start_is_an_error_and_not_a_hang() {
     let door = FrontDoor::bind(&config, &Registry::new()).unwrap();
     let started = door.run(|CoreIndex(index)| {
         assert_ne!(index, 1, "this core's application cannot be made");
-        Arc::new(Deaf)
+        Arc::new(Deaf(Arc::new(DeafToo)))
     });
     assert!(matches!(started, Err(FrontError::CoreDied)));
 }
 
 /// An application that wants no connection.
-struct Deaf;
+struct Deaf(Arc<DeafToo>);
+
+/// The same for HTTP/2.
+struct DeafToo;
+
+impl Application for Deaf {
+    type Http2 = DeafToo;
+
+    async fn serve_http1(&self, _: Http1, _: &ShutdownWatch) {}
+
+    fn http2(&self) -> &Arc<DeafToo> {
+        &self.0
+    }
+}
 
 #[async_trait]
-impl ServerApp for Deaf {
+impl ServerApp for DeafToo {
     async fn process_new(self: &Arc<Self>, _: Stream, _: &ShutdownWatch) -> Option<Stream> {
         None
     }

@@ -8,13 +8,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use http::Method;
+use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::H2Options;
 use pingora_core::server::ShutdownWatch;
 use pingora_http::ResponseHeader;
 use prometheus::Registry;
-use proxy::front::{self, CertificateFiles, ConnectionInfo, FrontConfig, FrontDoor, Running, TlsConfig};
+use proxy::front::{
+    self, Application, CertificateFiles, ConnectionInfo, FrontConfig, FrontDoor, Http1, Running, TlsConfig,
+};
 use tempfile::TempDir;
 use testkit::certificates::Authority;
 use testkit::client::Client;
@@ -86,13 +89,13 @@ impl House {
         let running = {
             let (held, barrier) = (held.clone(), barrier.clone());
             door.run(move |_| {
-                Arc::new(App {
+                Arc::new(App(Arc::new(Inside {
                     h2: front::h2::options(&config),
                     server: front::h2::server_options(&config),
                     released: released.clone(),
                     held: held.clone(),
                     barrier: barrier.clone(),
-                })
+                })))
             })
             .unwrap()
         };
@@ -163,8 +166,10 @@ impl House {
     }
 }
 
-/// Answers `/hello`, `/info`, `/bytes/N`, `/hold`, `/block` and POST of any path (the body comes back).
-struct App {
+/// Answers `/hello`, `/info`, `/bytes/N`, `/hold` and `/block`.
+struct App(Arc<Inside>);
+
+struct Inside {
     h2: H2Options,
     server: HttpServerOptions,
     released: watch::Receiver<bool>,
@@ -172,21 +177,13 @@ struct App {
     barrier: Arc<Barrier>,
 }
 
-impl App {
-    async fn body(&self, session: &mut ServerSession) -> Bytes {
-        let path = session.req_header().uri.path().to_owned();
-        if session.req_header().method == http::Method::POST {
-            let mut body = Vec::new();
-            while let Ok(Some(bytes)) = session.read_request_body().await {
-                body.extend_from_slice(&bytes);
-            }
-            return body.into();
-        }
+impl Inside {
+    async fn body(&self, method: &Method, path: &str, info: &ConnectionInfo) -> Bytes {
         if let Some(length) = path.strip_prefix("/bytes/") {
-            return testkit::body(&path, length.parse().unwrap());
+            return testkit::body(path, length.parse().unwrap());
         }
-        match path.as_str() {
-            "/info" => format!("{:?}", info(session)).into(),
+        match path {
+            "/info" => format!("{info:?}").into(),
             "/block" => {
                 self.held.fetch_add(1, Ordering::SeqCst);
                 self.barrier.wait();
@@ -199,55 +196,64 @@ impl App {
                 self.held.fetch_sub(1, Ordering::SeqCst);
                 "held".into()
             }
+            _ if method == Method::POST => format!("posted to {path}").into(),
             _ => format!("hello {path}").into(),
         }
     }
 }
 
-fn info(session: &ServerSession) -> Arc<ConnectionInfo> {
-    front::connection_info(session).cloned().unwrap()
+impl Application for App {
+    type Http2 = Inside;
+
+    async fn serve_http1(&self, mut connection: Http1, shutdown: &ShutdownWatch) {
+        let info = connection.info().clone();
+        while let Some(head) = connection.next().await {
+            // Decided before the answer is made, as when it is streamed.
+            let keeps = head.keeps && !*shutdown.borrow();
+            let body = self.0.body(&head.method, head.target(), &info).await;
+            let word = if keeps { "keep-alive" } else { "close" };
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nConnection: {word}\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            let mut pieces = VecDeque::from([Bytes::from(head), body]);
+            if connection.send(&mut pieces).await.is_err() {
+                return;
+            }
+            if !keeps {
+                return connection.say_goodbye().await;
+            }
+        }
+    }
+
+    fn http2(&self) -> &Arc<Inside> {
+        &self.0
+    }
 }
 
 #[async_trait]
-impl HttpServerApp for App {
+impl HttpServerApp for Inside {
     async fn process_new_http(
         self: &Arc<Self>,
         mut session: ServerSession,
-        shutdown: &ShutdownWatch,
+        _shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         if !session.read_request().await.ok()? {
             return None;
         }
-        // Decided before the answer is made, as when it is streamed.
-        if *shutdown.borrow() {
-            session.set_keepalive(None);
-        }
-        let body = self.body(&mut session).await;
-        if session.is_http2() {
-            let mut head = ResponseHeader::build(200, None).ok()?;
-            head.insert_header("content-length", body.len().to_string())
-                .ok()?;
-            session.write_response_header(Box::new(head)).await.ok()?;
-            session.write_response_body(body, true).await.ok()?;
-            session.finish().await.ok()?;
-            return None;
-        }
-        let connection = if session.get_keepalive().is_some() {
-            "keep-alive"
-        } else {
-            "close"
+        let info = front::connection_info(&session).cloned().unwrap();
+        let (method, path) = {
+            let head = session.req_header();
+            (head.method.clone(), head.uri.path().to_owned())
         };
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nConnection: {connection}\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        let mut pieces = VecDeque::from([Bytes::from(head), body]);
-        let io = front::client_io(&session)?;
-        io.send(&mut pieces).await.ok()?;
-        io.request_done();
-        let settings = HttpPersistentSettings::for_session(&session);
-        let stream = session.finish().await.ok()??;
-        Some(ReusedHttpStream::from_reusable_stream(stream, settings))
+        let body = self.body(&method, &path, &info).await;
+        let mut head = ResponseHeader::build(200, None).ok()?;
+        head.insert_header("content-length", body.len().to_string())
+            .ok()?;
+        session.write_response_header(Box::new(head)).await.ok()?;
+        session.write_response_body(body, true).await.ok()?;
+        session.finish().await.ok()?;
+        None
     }
 
     fn h2_options(&self) -> Option<H2Options> {

@@ -1,13 +1,15 @@
-//! The head of an HTTP/1 request, read strictly before Pingora's lenient parser sees a byte of it.
+//! The head of an HTTP/1 request, read strictly: where it ends, and where its parts lie.
 //!
 //! Two readers that disagree about where a request ends are how requests are smuggled, so everything that RFC 9112
 //! lets a recipient forgive is refused here: bare LF, control bytes, folded lines, space before a colon, a length said
 //! twice or in two ways. The scan is resumable and pure; it looks at each byte about twice.
 
+use std::ops::Range;
+
 use http::StatusCode;
 use memchr::memchr;
 
-/// Header fields of one request: real ones carry 10 to 40; Pingora's parser gives up at 256.
+/// Header fields of one request: real ones carry 10 to 40.
 pub const MOST_FIELDS: usize = 200;
 
 /// Why a head is refused.
@@ -29,6 +31,10 @@ pub enum HeadFault {
     FieldName,
     /// Content-Length that is no number, is given twice, or stands beside Transfer-Encoding (RFC 9112 §6.3).
     Length,
+    /// Transfer-Encoding in HTTP/1.0, or one that does not end with `chunked` (RFC 9112 §6.1, §6.3).
+    Coding,
+    /// Several hosts, user information in one, or another one in the target (RFC 9112 §3.2).
+    Authority,
 }
 
 /// What follows the head.
@@ -40,6 +46,21 @@ pub enum Framing {
     Sized(u64),
     /// A body in a transfer coding; only its reader knows where it ends.
     Coded,
+}
+
+/// Where the parts of a request line lie.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct LinePlace {
+    pub(super) method: Range<usize>,
+    pub(super) target: Range<usize>,
+    pub(super) version: Range<usize>,
+}
+
+/// Where the parts of a field lie; its value without the blanks around it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FieldPlace {
+    pub(super) name: Range<usize>,
+    pub(super) value: Range<usize>,
 }
 
 /// How far a scan has come.
@@ -62,9 +83,9 @@ pub struct HeadScan {
     most_bytes: usize,
     line_start: usize,
     searched: usize,
-    has_request_line: bool,
+    request_line: Option<LinePlace>,
     has_empty_line: bool,
-    fields: usize,
+    fields: Vec<FieldPlace>,
     length: Option<u64>,
     coded: bool,
 }
@@ -77,12 +98,31 @@ impl HeadScan {
             most_bytes,
             line_start: 0,
             searched: 0,
-            has_request_line: false,
+            request_line: None,
             has_empty_line: false,
-            fields: 0,
+            fields: Vec::new(),
             length: None,
             coded: false,
         }
+    }
+
+    /// Makes ready for the next head.
+    pub(super) fn restart(&mut self) {
+        self.fields.clear();
+        *self = HeadScan {
+            fields: std::mem::take(&mut self.fields),
+            ..HeadScan::new(self.most_bytes)
+        };
+    }
+
+    /// Where the request line's parts lie, once the head is complete.
+    pub(super) fn request_line(&self) -> LinePlace {
+        self.request_line.clone().unwrap_or_default()
+    }
+
+    /// Where the fields lie, in order, once the head is complete.
+    pub(super) fn fields(&self) -> &[FieldPlace] {
+        &self.fields
     }
 
     /// Goes on with `head`, which starts with the bytes it was fed before.
@@ -98,9 +138,10 @@ impl HeadScan {
             let line = head[self.line_start..end]
                 .strip_suffix(b"\r")
                 .ok_or(HeadFault::BareLineFeed)?;
+            let start = self.line_start;
             self.searched = end + 1;
             self.line_start = end + 1;
-            if self.line(line)? {
+            if self.line(line, start)? {
                 return Ok(Progress::Complete {
                     length: end + 1,
                     framing: self.framing()?,
@@ -113,31 +154,30 @@ impl HeadScan {
         }
         match head.get(self.line_start) {
             // A client that speaks something else entirely (TLS on the plain port) is told at once.
-            Some(&first) if !self.has_request_line && !is_token_byte(first) && first != b'\r' => {
+            Some(&first) if self.request_line.is_none() && !is_token_byte(first) && first != b'\r' => {
                 Err(HeadFault::RequestLine)
             }
             _ => Ok(Progress::Incomplete),
         }
     }
 
-    /// Takes one line, and says whether it ends the head.
-    fn line(&mut self, line: &[u8]) -> Result<bool, HeadFault> {
-        if self.has_request_line {
+    /// Takes one line, which begins at `start`, and says whether it ends the head.
+    fn line(&mut self, line: &[u8], start: usize) -> Result<bool, HeadFault> {
+        if self.request_line.is_some() {
             if line.is_empty() {
                 return Ok(true);
             }
-            self.field(line)?;
+            self.field(line, start)?;
         } else if line.is_empty() && !self.has_empty_line {
             // Some old clients send one after a body (RFC 9112 §2.2).
             self.has_empty_line = true;
         } else {
-            request_line(line)?;
-            self.has_request_line = true;
+            self.request_line = Some(request_line(line, start)?);
         }
         Ok(false)
     }
 
-    fn field(&mut self, line: &[u8]) -> Result<(), HeadFault> {
+    fn field(&mut self, line: &[u8], start: usize) -> Result<(), HeadFault> {
         if line[0] == b' ' || line[0] == b'\t' {
             return Err(HeadFault::Fold);
         }
@@ -155,15 +195,20 @@ impl HeadScan {
         }) {
             return Err(HeadFault::ControlByte);
         }
-        self.fields += 1;
-        if self.fields > MOST_FIELDS {
+        if self.fields.len() == MOST_FIELDS {
             return Err(HeadFault::TooManyFields);
         }
+        let value_start = start + end + 1 + (value.len() - value.trim_ascii_start().len());
+        let value = value.trim_ascii();
+        self.fields.push(FieldPlace {
+            name: start..start + end,
+            value: value_start..value_start + value.len(),
+        });
         if name.eq_ignore_ascii_case(b"content-length") {
             if self.length.is_some() {
                 return Err(HeadFault::Length);
             }
-            self.length = Some(decimal(value.trim_ascii()).ok_or(HeadFault::Length)?);
+            self.length = Some(decimal(value).ok_or(HeadFault::Length)?);
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             self.coded = true;
         }
@@ -202,25 +247,32 @@ impl HeadFault {
             HeadFault::Fold => "folded_line",
             HeadFault::FieldName => "field_name",
             HeadFault::Length => "content_length",
+            HeadFault::Coding => "transfer_encoding",
+            HeadFault::Authority => "authority",
         }
     }
 }
 
-fn request_line(line: &[u8]) -> Result<(), HeadFault> {
+fn request_line(line: &[u8], start: usize) -> Result<LinePlace, HeadFault> {
     let mut parts = line.split(|&byte| byte == b' ');
-    let (Some(method), Some(target), Some(version), None) =
+    let (Some(method), Some(raw_target), Some(version), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(HeadFault::RequestLine);
     };
     let method_holds = !method.is_empty() && method.iter().all(|&byte| is_token_byte(byte));
-    let target_holds = !target.is_empty() && target.iter().all(|&byte| byte > b' ' && byte != 0x7f);
+    let target_holds = !raw_target.is_empty() && raw_target.iter().all(|&byte| byte > b' ' && byte != 0x7f);
     let version_holds = version == b"HTTP/1.1" || version == b"HTTP/1.0";
-    if method_holds && target_holds && version_holds {
-        Ok(())
-    } else {
-        Err(HeadFault::RequestLine)
+    if !(method_holds && target_holds && version_holds) {
+        return Err(HeadFault::RequestLine);
     }
+    let target = start + method.len() + 1;
+    let version_start = target + raw_target.len() + 1;
+    Ok(LinePlace {
+        method: start..start + method.len(),
+        target: target..target + raw_target.len(),
+        version: version_start..version_start + version.len(),
+    })
 }
 
 /// Digits and nothing else: no sign, no list, no overflow (RFC 9110 §8.6).
