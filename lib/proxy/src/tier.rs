@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use cache::Cache;
-use cache::disk::{Disk, DiskMetrics, FileDevice, Options};
+use cache::disk::{Disk, DiskMetrics, Io, Options, open_device};
 use cache::relay::Relay;
 use daemon::admin::{Admin, Readiness};
 use daemon::follow::{Follow, Follower, Opened, Pace};
@@ -255,9 +255,9 @@ fn open_cache(config: &CacheConfig, registry: &Registry) -> Result<Cache, Failur
         .map(|disk| {
             let metrics = DiskMetrics::register(registry, &disk.device.to_string_lossy())
                 .map_err(|error| failed(&error))?;
-            let device = FileDevice::open(&disk.device, disk.size_bytes)
+            let device = open_device(&disk.device, disk.size_bytes, Io::Auto)
                 .map_err(|error| Failure::running(format!("cache disk {}", disk.device.display()), error))?;
-            Disk::open(Arc::new(device), Options::default(), metrics)
+            Disk::open(device, Options::default(), metrics)
                 .map_err(|error| Failure::running(format!("cache disk {}", disk.device.display()), error))
         })
         .transpose()?;

@@ -1,8 +1,8 @@
 //! The disk tier's numbers. Each help text tells an operator whether to worry.
 
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, Result,
-    core::Collector,
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Result, core::Collector,
 };
 
 /// Counters and gauges of one [`super::Disk`], registered under `millrace_cache_disk_…`.
@@ -10,6 +10,8 @@ use prometheus::{
 pub struct DiskMetrics {
     pub capacity_bytes: IntGauge,
     pub direct_io: IntGauge,
+    pub io_engine: IntGaugeVec,
+    pub read_buffer_bytes: IntGauge,
     pub read_only: IntGauge,
     pub slots: IntGauge,
     pub recovery_seconds: Gauge,
@@ -57,6 +59,7 @@ pub struct Reads {
     pub corrupt: IntCounter,
     pub failed: IntCounter,
     pub busy: IntCounter,
+    pub late: IntCounter,
 }
 
 impl DiskMetrics {
@@ -78,7 +81,8 @@ impl DiskMetrics {
         let reads = within.counters(
             "reads_total",
             "Reads by result. hit and absent are normal; other_key and reclaimed are rare and harmless; busy: the read \
-             queue was full, the disk is too slow for its load; corrupt: the drive returned bytes that fail their \
+             queue or the read buffers were full, the disk is too slow for its load; late: the drive did not answer \
+             within the read deadline, it is failing or far overloaded; corrupt: the drive returned bytes that fail their \
              checksum (never served), replace it if this keeps growing; failed: the drive refused to read, look at the \
              kernel log; out_of_range: a mistake of ours, please report.",
             "result",
@@ -91,6 +95,18 @@ impl DiskMetrics {
             direct_io: within.gauge(
                 "direct_io",
                 "1 when the device is read and written past the page cache. 0 costs memory and speed, nothing else.",
+            )?,
+            io_engine: within.register(IntGaugeVec::new(
+                within.options(
+                    "io_engine",
+                    "1 for the engine that reads and writes: uring is what it should be; threads means that the kernel \
+                     refuses io_uring, or the configuration does: correct, but it costs more CPU.",
+                ),
+                &["engine"],
+            )?)?,
+            read_buffer_bytes: within.gauge(
+                "read_buffer_bytes",
+                "Memory lent to reads under way. Near its bound for long: the disk is too slow for its load, or hangs.",
             )?,
             read_only: within.gauge(
                 "read_only",
@@ -129,8 +145,7 @@ impl DiskMetrics {
             )?,
             read_seconds: within.seconds(
                 "read_seconds",
-                "Time of one read on its thread, checksums included, waiting for the thread excluded. Above 0.05 s \
-                 clients notice.",
+                "Time of one read, waiting for its turn and checksums included. Above 0.05 s clients notice.",
             )?,
             write_errors: within.counter(
                 "write_errors_total",
@@ -170,6 +185,7 @@ impl DiskMetrics {
                 corrupt: reads.with_label_values(&["corrupt"]),
                 failed: reads.with_label_values(&["failed"]),
                 busy: reads.with_label_values(&["busy"]),
+                late: reads.with_label_values(&["late"]),
             },
         })
     }
@@ -222,7 +238,7 @@ mod tests {
         let registry = Registry::new();
         DiskMetrics::register(&registry, "/dev/a").expect("first registration");
         let families = registry.gather();
-        assert_eq!(families.len(), 19);
+        assert_eq!(families.len(), 20);
         for family in families {
             assert!(
                 family.name().starts_with("millrace_cache_disk_"),

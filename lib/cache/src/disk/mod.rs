@@ -6,7 +6,7 @@
 //!                                 drops)         deadlines)    oldest reclaimed)
 //!                                                                │ publishes
 //!  has_part ────────────────────────────────────────────────→ index.rs ←── recover.rs at start
-//!  head, read ──→ device/ (bounded threads) ──→ read.rs ──→ index.rs, device, checksums
+//!  head, read ──→ read.rs ──→ index.rs, device/ (io_uring or threads, bounded buffers), checksums
 //! ```
 //!
 //! An object is a *head* (everything known of it but its bytes), found by key, and *parts* of up to 4 MiB, found by
@@ -38,14 +38,18 @@ mod walk;
 mod writer;
 
 pub use commit::{Commit, Fate};
-pub use device::{BLOCK_BYTES, Device, FileDevice, MemoryDevice};
+pub use device::{
+    BLOCK_BYTES, Buffer, Buffers, Completion, Device, Direction, Engine, FileDevice, Io, MemoryDevice,
+    ThreadsDevice, Transfer, UringDevice, Writes, open_device,
+};
 pub use metrics::DiskMetrics;
 pub use options::Options;
 
 use crate::key::Key;
 use bytes::Bytes;
 use device::aligned;
-use device::pool::ReadPool;
+use device::deadlines::Deadlines;
+use device::reads::Reads;
 use format::Geometry;
 use format::record::Kind;
 use log::Log;
@@ -76,7 +80,7 @@ pub struct Disk {
 struct Shared {
     store: Arc<Store>,
     queue: Arc<Queue>,
-    readers: ReadPool,
+    reads: Reads,
 }
 
 impl Disk {
@@ -93,9 +97,28 @@ impl Disk {
 
     fn open_locked(device: Arc<dyn Device>, options: Options, metrics: DiskMetrics) -> io::Result<Disk> {
         let start = Instant::now();
-        let (store, log) = open_log(device, options.region_bytes, metrics, &mut StdRng::from_os_rng())?;
+        let device: Arc<dyn Device> = match device.engine() {
+            Engine::Uring | Engine::Threads => device,
+            Engine::Blocking => Arc::new(ThreadsDevice::start(
+                device,
+                options.read_threads,
+                options.read_queue,
+            )?),
+        };
+        metrics
+            .io_engine
+            .with_label_values(&[device.engine().name()])
+            .set(1);
+        let (store, log) = open_log(
+            device.clone(),
+            options.region_bytes,
+            metrics,
+            &mut StdRng::from_os_rng(),
+        )?;
         store.metrics.recovery_seconds.set(start.elapsed().as_secs_f64());
-        let readers = ReadPool::start(&store, options.read_threads, options.read_queue)?;
+        let buffers = Buffers::new(options.read_buffer_bytes, store.metrics.read_buffer_bytes.clone());
+        let deadlines = Deadlines::start(options.read_deadline)?;
+        let reads = Reads::new(device, buffers, Arc::new(deadlines));
         let queue = Arc::new(Queue::new(options.queue_bytes, store.metrics.queue_bytes.clone()));
         let writer = Writer::new(log, store.clone(), options.commit_delay);
         std::thread::Builder::new()
@@ -105,11 +128,7 @@ impl Disk {
                 move || writer.run(&queue)
             })?;
         Ok(Disk {
-            shared: Arc::new(Shared {
-                store,
-                queue,
-                readers,
-            }),
+            shared: Arc::new(Shared { store, queue, reads }),
         })
     }
 
@@ -118,17 +137,9 @@ impl Disk {
     ///
     /// Fails when the device refuses to read; the record is forgotten, so that asking again is a miss.
     pub async fn head(&self, key: &Key) -> io::Result<Option<(u64, Bytes)>> {
-        let store = &self.shared.store;
-        if store.index.find(store.index.head(key.hash())).is_none() {
-            return self.answer(Err(Miss::Absent));
-        }
-        let key = key.clone();
-        let found = self
-            .shared
-            .readers
-            .run(move |store| read::read_head(store, key.hash(), key.text()))
-            .await;
-        let found = self.answer(found.unwrap_or(Err(Miss::Busy)))?;
+        let Shared { store, reads, .. } = &*self.shared;
+        let found = read::read_head(store, reads, key.hash(), key.text()).await;
+        let found = self.answer(found)?;
         Ok(found.map(|found| (found.version, found.encoded)))
     }
 
@@ -138,8 +149,8 @@ impl Disk {
         index.find(index.part(key_hash, version, part)).is_some()
     }
 
-    /// Bytes `range` of a part, checked; they are a slice of the buffer the device filled. `None` is a miss: absent,
-    /// shorter than the range, reclaimed, damaged (counted, and forgotten) or too many reads waiting.
+    /// Bytes `range` of a part, checked, in memory of exactly their size. `None` is a miss: absent, shorter than the
+    /// range, reclaimed, damaged (counted, and forgotten), too many reads waiting or the device too slow.
     ///
     /// Fails when the device refuses to read; the record is forgotten, so that asking again is a miss.
     pub async fn read(
@@ -149,12 +160,8 @@ impl Disk {
         part: u32,
         range: Range<u32>,
     ) -> io::Result<Option<Bytes>> {
-        if !self.has_part(key_hash, version, part) {
-            return self.answer(Err(Miss::Absent));
-        }
-        let read = move |store: &Store| read::read_part(store, key_hash, version, part, range);
-        let found = self.shared.readers.run(read).await;
-        self.answer(found.unwrap_or(Err(Miss::Busy)))
+        let Shared { store, reads, .. } = &*self.shared;
+        self.answer(read::read_part(store, reads, (key_hash, version, part), range).await)
     }
 
     /// Puts an object's head, which takes the place of any other of this key. Put it again with the same version to
@@ -246,6 +253,7 @@ impl Disk {
             Err(Miss::Reclaimed) => (&reads.reclaimed, Ok(None)),
             Err(Miss::Corrupt) => (&reads.corrupt, Ok(None)),
             Err(Miss::Busy) => (&reads.busy, Ok(None)),
+            Err(Miss::Late) => (&reads.late, Ok(None)),
             Err(Miss::Failed(error)) => (&reads.failed, Err(error)),
         };
         counter.inc();

@@ -12,10 +12,16 @@ pub struct Options {
     pub region_bytes: u64,
     /// Bytes that may wait for the writer. Beyond it the disk copy is dropped, never the client delayed. 64 MiB.
     pub queue_bytes: u64,
-    /// Threads that read: the depth the device sees. 8; 1 to 256.
+    /// Threads that read, where the device has no io_uring: the depth it sees. 8; 1 to 256.
     pub read_threads: usize,
     /// Reads that may wait for a thread. Beyond it a read is a miss. 1024; at least 1.
     pub read_queue: usize,
+    /// Bytes of memory that reads may occupy at once, each until it is verified and copied. Beyond it a read is a
+    /// miss. 64 MiB: some 200 chunks at once, more than a drive needs to be busy; at least 8 MiB, a whole part and more.
+    pub read_buffer_bytes: u64,
+    /// How long a read may take. Then it is a miss; its memory stays occupied until the device answers. 2 s: longer
+    /// than any drive that still works, shorter than a player's buffer.
+    pub read_deadline: Duration,
     /// How long a record may wait for company before it is written. 100 ms; at most 200 ms, so that together with
     /// the write itself `kill -9` loses less than the last second.
     pub commit_delay: Duration,
@@ -30,6 +36,8 @@ pub(super) const MAX_COMMIT_DELAY: Duration = Duration::from_millis(200);
 pub(super) const REGION_BYTES: std::ops::RangeInclusive<u64> = (64 << 10)..=(1 << 30);
 /// Bound of [`Options::read_threads`]: NVMe gains nothing beyond it, and each costs a stack.
 pub(super) const MAX_READ_THREADS: usize = 256;
+/// Bound of [`Options::read_buffer_bytes`]: a whole part must fit while others are read.
+pub(super) const LEAST_READ_BUFFER_BYTES: u64 = 8 << 20;
 
 impl Default for Options {
     fn default() -> Options {
@@ -38,6 +46,8 @@ impl Default for Options {
             queue_bytes: 64 << 20,
             read_threads: 8,
             read_queue: 1024,
+            read_buffer_bytes: 64 << 20,
+            read_deadline: Duration::from_secs(2),
             commit_delay: Duration::from_millis(100),
             lock_patience: Duration::from_secs(10),
         }
@@ -58,6 +68,13 @@ impl Options {
             format!("{} read threads: use 1 to {MAX_READ_THREADS}", self.read_threads)
         } else if self.read_queue == 0 {
             "a read queue of 0: use at least 1".to_owned()
+        } else if self.read_buffer_bytes < LEAST_READ_BUFFER_BYTES {
+            format!(
+                "{} bytes of read buffers: use at least {LEAST_READ_BUFFER_BYTES}",
+                self.read_buffer_bytes
+            )
+        } else if self.read_deadline.is_zero() {
+            "a read deadline of 0: no read would ever be in time".to_owned()
         } else if self.commit_delay > MAX_COMMIT_DELAY {
             format!(
                 "a commit delay of {:?}: use at most {MAX_COMMIT_DELAY:?}",
@@ -80,7 +97,7 @@ mod tests {
     #[test]
     fn the_defaults_are_legal_and_each_bound_is_refused_by_name() {
         Options::default().check().expect("defaults");
-        let cases: [(Options, &str); 5] = [
+        let cases: [(Options, &str); 7] = [
             (
                 Options {
                     region_bytes: 32 << 10,
@@ -108,6 +125,20 @@ mod tests {
                     ..Options::default()
                 },
                 "read queue of 0",
+            ),
+            (
+                Options {
+                    read_buffer_bytes: 1 << 20,
+                    ..Options::default()
+                },
+                "1048576 bytes of read buffers",
+            ),
+            (
+                Options {
+                    read_deadline: Duration::ZERO,
+                    ..Options::default()
+                },
+                "read deadline of 0",
             ),
             (
                 Options {

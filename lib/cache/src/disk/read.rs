@@ -1,7 +1,15 @@
 //! Reading records back: located by the index, read in whole blocks, believed only when every link of the chain holds.
+//!
+//! A head is one I/O, and so is a range that begins with its part. Any other range is two, of the record's front (header
+//! and table) and of the checksum units that cover the range, begun together: the index knows the record's length, and
+//! from it follows, to a few bytes, where the body begins.
 
+use super::device::reads::{Begun, Reads, Unread};
+use super::device::{BLOCK_BYTES, Buffer};
 use super::format::Location;
-use super::format::record::{CHECKSUM_UNIT, HEADER_BYTES, Kind, MAX_TABLE_BYTES, RecordHeader, is_intact};
+use super::format::record::{
+    CHECKSUM_UNIT, HEADER_BYTES, Kind, MAX_TABLE_BYTES, RecordHeader, body_start_bounds, is_intact,
+};
 use super::format::region::RegionLife;
 use super::index::Identity;
 use super::store::Store;
@@ -9,10 +17,6 @@ use bytes::Bytes;
 use std::io;
 use std::ops::Range;
 use std::time::Instant;
-
-/// A range that begins within so many bytes of its record's start is read in one piece with the record's header and
-/// table: an I/O costs more than these bytes.
-const NEAR_BYTES: usize = 64 << 10;
 
 /// Why there are no bytes. The caller sees a miss in each case; the counters tell them apart.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub(super) enum Miss {
     Corrupt,
     /// Too many reads wait already.
     Busy,
+    /// The device did not answer in time.
+    Late,
     /// The device refused.
     Failed(io::Error),
 }
@@ -40,39 +46,34 @@ pub(super) struct FoundHead {
     pub(super) encoded: Bytes,
 }
 
-/// The newest head of a key.
-pub(super) fn read_head(store: &Store, key_hash: u128, key_text: &str) -> Result<FoundHead, Miss> {
-    let sought = Sought::find(store, store.index.head(key_hash))?;
-    sought.read(|| {
-        let record = sought.fetch(0..sought.record_bytes())?;
-        let (header, table) = sought.believe(&record)?;
-        if (header.kind, header.key_hash) != (Kind::Head, key_hash) {
-            return Err(Miss::OtherKey);
+impl From<Unread> for Miss {
+    fn from(unread: Unread) -> Miss {
+        match unread {
+            Unread::Busy => Miss::Busy,
+            Unread::Late => Miss::Late,
+            Unread::Failed(error) => Miss::Failed(error),
         }
-        let body = header.body_start()..header.body_start() + header.body_length as usize;
-        if !record
-            .get(body.clone())
-            .is_some_and(|body| is_intact(table, 0, body))
-        {
-            return Err(Miss::Corrupt);
-        }
-        let text_end = body.start + header.key_length as usize;
-        if &record[body.start..text_end] != key_text.as_bytes() {
-            return Err(Miss::OtherKey);
-        }
-        Ok(FoundHead {
-            version: header.version,
-            encoded: record.slice(text_end..body.end),
-        })
-    })
+    }
 }
 
-/// A range of a part, in one read when it begins near the part's start and in two when it does not.
-pub(super) fn read_part(
+/// The newest head of a key.
+pub(super) async fn read_head(
     store: &Store,
+    reads: &Reads,
     key_hash: u128,
-    version: u64,
-    part: u32,
+    key_text: &str,
+) -> Result<FoundHead, Miss> {
+    let sought = Sought::find(store, store.index.head(key_hash))?;
+    let start = Instant::now();
+    let found = sought.head(reads, key_hash, key_text).await;
+    sought.conclude(start, found)
+}
+
+/// A range of a part.
+pub(super) async fn read_part(
+    store: &Store,
+    reads: &Reads,
+    (key_hash, version, part): (u128, u64, u32),
     range: Range<u32>,
 ) -> Result<Bytes, Miss> {
     let sought = Sought::find(store, store.index.part(key_hash, version, part))?;
@@ -80,43 +81,9 @@ pub(super) fn read_part(
     if range.is_empty() {
         return Ok(Bytes::new());
     }
-    sought.read(|| {
-        let front = sought.fetch(0..first_read(&range).min(sought.record_bytes()))?;
-        let (header, table) = sought.believe(&front)?;
-        if (header.kind, header.key_hash, header.version, header.part)
-            != (Kind::Part, key_hash, version, part)
-        {
-            return Err(Miss::OtherKey);
-        }
-        if range.end > header.body_length as usize {
-            return Err(Miss::OutOfRange);
-        }
-        let units = header.covering(range.clone());
-        let bytes = header.body_start() + units.start..header.body_start() + units.end;
-        let body = match bytes.end {
-            end if end <= front.len() => front.slice(bytes),
-            end if end <= sought.record_bytes() => sought.fetch(bytes)?,
-            _ => return Err(Miss::Corrupt),
-        };
-        if !is_intact(table, units.start / CHECKSUM_UNIT, &body) {
-            return Err(Miss::Corrupt);
-        }
-        // Copied, so that what is kept in RAM is as large as it says: the blocks around it are up to a quarter more, and
-        // the allocator rounds them up by as much again. What was just verified lies in the core's cache.
-        Ok(Bytes::copy_from_slice(
-            &body[range.start - units.start..range.end - units.start],
-        ))
-    })
-}
-
-/// How far from the record's start to read at first.
-fn first_read(range: &Range<usize>) -> usize {
-    let front = HEADER_BYTES + MAX_TABLE_BYTES;
-    if range.start > NEAR_BYTES {
-        front
-    } else {
-        front + range.end.next_multiple_of(CHECKSUM_UNIT)
-    }
+    let start = Instant::now();
+    let found = sought.part(reads, (key_hash, version, part), range).await;
+    sought.conclude(start, found)
 }
 
 /// A record that the index points to, in the life its region was in when we looked.
@@ -143,11 +110,111 @@ impl<'a> Sought<'a> {
         self.location.length_bytes() as usize
     }
 
-    /// Runs a reading and gives its result away only if the region did not begin another life meanwhile. What
-    /// cannot be read is not found again.
-    fn read<T>(&self, reading: impl FnOnce() -> Result<T, Miss>) -> Result<T, Miss> {
-        let start = Instant::now();
-        let result = reading();
+    async fn head(&self, reads: &Reads, key_hash: u128, key_text: &str) -> Result<FoundHead, Miss> {
+        let record = self
+            .begin(reads, 0..self.record_bytes())?
+            .end()
+            .await?
+            .into_bytes();
+        let (header, table) = self.believe(&record)?;
+        if (header.kind, header.key_hash) != (Kind::Head, key_hash) {
+            return Err(Miss::OtherKey);
+        }
+        let body = header.body_start()..header.body_start() + header.body_length as usize;
+        if !record
+            .get(body.clone())
+            .is_some_and(|body| is_intact(table, 0, body))
+        {
+            return Err(Miss::Corrupt);
+        }
+        let text_end = body.start + header.key_length as usize;
+        if &record[body.start..text_end] != key_text.as_bytes() {
+            return Err(Miss::OtherKey);
+        }
+        Ok(FoundHead {
+            version: header.version,
+            encoded: record.slice(text_end..body.end),
+        })
+    }
+
+    async fn part(
+        &self,
+        reads: &Reads,
+        (key_hash, version, part): (u128, u64, u32),
+        range: Range<usize>,
+    ) -> Result<Bytes, Miss> {
+        let front_end = (HEADER_BYTES + MAX_TABLE_BYTES).min(self.record_bytes());
+        let (front, body) = if range.start < CHECKSUM_UNIT {
+            let end = (front_end + range.end.next_multiple_of(CHECKSUM_UNIT)).min(self.record_bytes());
+            (self.begin(reads, 0..end)?, None)
+        } else {
+            let body = self.reach(&range).ok_or(Miss::OutOfRange)?;
+            let front = self.begin(reads, 0..front_end)?;
+            (front, Some(self.begin(reads, body)?))
+        };
+        let front = front.end().await?;
+        let (header, table) = self.believe(front.all())?;
+        if (header.kind, header.key_hash, header.version, header.part)
+            != (Kind::Part, key_hash, version, part)
+        {
+            return Err(Miss::OtherKey);
+        }
+        if range.end > header.body_length as usize {
+            return Err(Miss::OutOfRange);
+        }
+        let body = match body {
+            Some(body) => Some(body.end().await?),
+            None => None,
+        };
+        let holder = body.as_ref().unwrap_or(&front);
+        let units = header.covering(range.clone());
+        let bytes = holder
+            .get(header.body_start() + units.start..header.body_start() + units.end)
+            .ok_or(Miss::Corrupt)?;
+        if !is_intact(table, units.start / CHECKSUM_UNIT, bytes) {
+            return Err(Miss::Corrupt);
+        }
+        // Copied, so that the buffer is free for the next read and what is kept in RAM is as large as it says. What was
+        // just verified lies in the core's cache.
+        Ok(Bytes::copy_from_slice(
+            &bytes[range.start - units.start..range.end - units.start],
+        ))
+    }
+
+    /// The bytes of the record in which the checksum units that cover `range` lie, wherever its body begins. `None`
+    /// when the record is too short for that.
+    fn reach(&self, range: &Range<usize>) -> Option<Range<usize>> {
+        let starts = body_start_bounds(self.record_bytes());
+        let start = starts.start() + range.start - range.start % CHECKSUM_UNIT;
+        let end = starts.end() + range.end.next_multiple_of(CHECKSUM_UNIT);
+        let end = end.min(self.record_bytes());
+        (start < end).then_some(start..end)
+    }
+
+    /// Begins to read bytes of the record, counted from its start.
+    fn begin(&self, reads: &Reads, bytes: Range<usize>) -> Result<Fetch, Miss> {
+        let region = self.store.geometry.start_of(self.location.region);
+        let start = region + self.location.offset_bytes() + bytes.start as u64;
+        let lead = (start % BLOCK_BYTES as u64) as usize;
+        let length = (lead + bytes.len()).next_multiple_of(BLOCK_BYTES);
+        let begun = reads.begin(start - lead as u64, length)?;
+        self.store.metrics.bytes_read.inc_by(length as u64);
+        Ok(Fetch { begun, lead, bytes })
+    }
+
+    /// The header and table with which `record` begins, if they are undamaged and of this life.
+    fn believe<'r>(&self, record: &'r [u8]) -> Result<(RecordHeader, &'r [u8]), Miss> {
+        let header = RecordHeader::decode(record).ok_or(Miss::Corrupt)?;
+        if header.life != self.life.life {
+            return Err(Miss::Reclaimed);
+        }
+        let table = header.table(record).ok_or(Miss::Corrupt)?;
+        Ok((header, table))
+    }
+
+    /// Gives a result away only if the region did not begin another life meanwhile. What cannot be read is not found
+    /// again; what was only not read in time is.
+    fn conclude<T>(&self, start: Instant, result: Result<T, Miss>) -> Result<T, Miss> {
         self.store
             .metrics
             .read_seconds
@@ -160,25 +227,48 @@ impl<'a> Sought<'a> {
         }
         result
     }
+}
 
-    /// Reads bytes of the record, counted from its start.
-    fn fetch(&self, bytes: Range<usize>) -> Result<Bytes, Miss> {
-        let length = bytes.len();
-        let start = self.location.offset_bytes() + bytes.start as u64;
-        let (blocks, lead) = self
-            .store
-            .read_blocks(self.location.region, start..start + length as u64)
-            .map_err(Miss::Failed)?;
-        Ok(blocks.into_bytes().slice(lead..lead + length))
+/// Some bytes of a record, on their way.
+struct Fetch {
+    begun: Begun,
+    /// Where in the blocks the first of them lies.
+    lead: usize,
+    bytes: Range<usize>,
+}
+
+/// Bytes of a record, addressed from the record's start.
+struct Fetched {
+    blocks: Buffer,
+    lead: usize,
+    bytes: Range<usize>,
+}
+
+impl Fetch {
+    async fn end(self) -> Result<Fetched, Unread> {
+        Ok(Fetched {
+            blocks: self.begun.end().await?,
+            lead: self.lead,
+            bytes: self.bytes,
+        })
+    }
+}
+
+impl Fetched {
+    /// Those bytes of the record, if all of them were fetched.
+    fn get(&self, bytes: Range<usize>) -> Option<&[u8]> {
+        let is_here = self.bytes.start <= bytes.start && bytes.end <= self.bytes.end;
+        let before = self.bytes.start;
+        is_here.then(|| &self.blocks[self.lead + bytes.start - before..self.lead + bytes.end - before])
     }
 
-    /// The header and table with which `record` begins, if they are undamaged and of this life.
-    fn believe<'r>(&self, record: &'r [u8]) -> Result<(RecordHeader, &'r [u8]), Miss> {
-        let header = RecordHeader::decode(record).ok_or(Miss::Corrupt)?;
-        if header.life != self.life.life {
-            return Err(Miss::Reclaimed);
-        }
-        let table = header.table(record).ok_or(Miss::Corrupt)?;
-        Ok((header, table))
+    /// All that was fetched.
+    fn all(&self) -> &[u8] {
+        &self.blocks[self.lead..self.lead + self.bytes.len()]
+    }
+
+    /// All that was fetched; slices of it keep the buffer.
+    fn into_bytes(self) -> Bytes {
+        Bytes::from_owner(self.blocks).slice(self.lead..self.lead + self.bytes.len())
     }
 }

@@ -1,9 +1,8 @@
-//! Memory whose address is a multiple of a block, as `O_DIRECT` asks, handed out as [`Bytes`] without a copy.
+//! Memory whose address is a multiple of a block, as `O_DIRECT` asks.
 //!
 //! Plain safe code: a little more than needed is allocated, and the part that begins at a block is used.
 
 use super::BLOCK_BYTES;
-use bytes::Bytes;
 use std::ops::{Deref, DerefMut};
 
 /// Zeroed bytes at a block-aligned address, a whole number of blocks long.
@@ -25,11 +24,6 @@ impl AlignedBuffer {
             length,
         }
     }
-
-    /// Gives the buffer away; slices of the result keep it alive.
-    pub(in crate::disk) fn into_bytes(self) -> Bytes {
-        Bytes::from_owner(self)
-    }
 }
 
 impl Deref for AlignedBuffer {
@@ -46,27 +40,21 @@ impl DerefMut for AlignedBuffer {
     }
 }
 
-impl AsRef<[u8]> for AlignedBuffer {
-    fn as_ref(&self) -> &[u8] {
-        self
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_is_aligned_wherever_it_is_moved_and_its_bytes_are_not_copied() {
+    fn a_buffer_is_aligned_and_stays_where_it_is_when_it_is_moved() {
         for length in [1, 4096, 4097, 300_000] {
             let mut buffer = AlignedBuffer::zeroed(length);
             assert_eq!(buffer.len(), length.next_multiple_of(BLOCK_BYTES));
             buffer[length - 1] = 7;
             let address = buffer.as_ptr();
             assert_eq!(address.addr() % BLOCK_BYTES, 0);
-            let bytes = Box::new(buffer).into_bytes();
-            assert_eq!(bytes.as_ptr(), address);
-            assert_eq!(bytes[length - 1], 7);
+            let moved = Box::new(buffer);
+            assert_eq!(moved.as_ptr(), address);
+            assert_eq!(moved[length - 1], 7);
         }
     }
 }

@@ -1,12 +1,38 @@
-//! What the log needs of a device: aligned blocks read, written and flushed, and one writer at a time.
+//! What the log needs of a device: aligned blocks read, written and flushed, one writer at a time; and who does it.
+//!
+//! ```text
+//!                 ┌ uring.rs    a thread and an io_uring: many transfers at once, none waits for another
+//!  submit ──→ ────┤
+//!                 └ threads.rs  a bounded pool in front of any device that can only block
+//!  read_at, … ──→ file.rs (file or block device), memory.rs (tests)
+//! ```
+//!
+//! Two ways in. Who may wait calls [`Device::read_at`] and its like. Who may not hands over a [`Transfer`], which owns
+//! its buffer from submission to completion, whoever gave up waiting meanwhile: nothing is freed under the kernel's
+//! hands. `reads.rs` makes a future of it, with buffers from `buffers.rs`, which are bounded, and a deadline.
 
 pub(super) mod aligned;
+mod buffers;
+pub(super) mod deadlines;
 mod file;
 mod memory;
-pub(super) mod pool;
+mod open;
+pub(super) mod reads;
+#[cfg(test)]
+mod tests;
+mod threads;
+mod transfer;
+mod uring;
+mod writes;
 
+pub use buffers::{Buffer, Buffers};
 pub use file::FileDevice;
 pub use memory::MemoryDevice;
+pub use open::{Engine, Io, open_device};
+pub use threads::ThreadsDevice;
+pub use transfer::{Completion, Direction, Transfer};
+pub use uring::UringDevice;
+pub use writes::Writes;
 
 use std::io;
 use std::time::Duration;
@@ -20,6 +46,8 @@ pub const BLOCK_BYTES: usize = 4096;
 ///
 /// Every `offset`, every length and the address of every buffer is a multiple of [`BLOCK_BYTES`]. A transfer is
 /// complete or an error: short reads and writes are continued by the implementation.
+///
+/// A decorator forwards every method, the ones with a default too.
 pub trait Device: Send + Sync {
     /// Usable size in bytes. Constant while the device is open.
     fn size(&self) -> u64;
@@ -48,4 +76,20 @@ pub trait Device: Send + Sync {
     fn is_direct(&self) -> bool {
         false
     }
+
+    /// Who carries out what is submitted. With [`Engine::Blocking`] that is whoever submits: put a [`ThreadsDevice`] in
+    /// front.
+    fn engine(&self) -> Engine {
+        Engine::Blocking
+    }
+
+    /// Carries out a transfer and completes it, later and on another thread unless the engine is
+    /// [`Engine::Blocking`]. When too many wait, it is completed with [`io::ErrorKind::WouldBlock`] at once: that
+    /// is no failure of the device.
+    fn submit(&self, transfer: Transfer) {
+        transfer.carry_out(self);
+    }
+
+    /// Told once which buffers most reads will use, so that the kernel can be. Ignoring it costs only speed.
+    fn adopt(&self, _buffers: &Buffers) {}
 }

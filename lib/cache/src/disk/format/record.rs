@@ -85,6 +85,14 @@ pub(in crate::disk) fn span_of(body_length: usize) -> u64 {
     (HEADER_BYTES + units(body_length) * 4 + body_length).next_multiple_of(UNIT_BYTES as usize) as u64
 }
 
+/// Where the body of a record that occupies `span` bytes may begin, from the record's start: its length is known to a
+/// unit of 512 bytes, and so is its number of checksums, to one.
+pub(in crate::disk) fn body_start_bounds(span: usize) -> std::ops::RangeInclusive<usize> {
+    let most = units(span.saturating_sub(HEADER_BYTES));
+    let least = units(span.saturating_sub(HEADER_BYTES + most * 4 + UNIT_BYTES as usize - 1));
+    HEADER_BYTES + least * 4..=HEADER_BYTES + most * 4
+}
+
 impl RecordHeader {
     /// A header that fills `bytes` up to the next record, or marks the end: kinds without a body.
     pub(in crate::disk) fn filler(kind: Kind, life: u64, bytes: usize) -> RecordHeader {
@@ -258,6 +266,20 @@ mod tests {
 
     fn pattern(length: usize) -> Vec<u8> {
         (0..length).map(|at| (at * 31 % 251) as u8).collect()
+    }
+
+    #[test]
+    fn the_place_of_a_body_follows_from_the_span_to_a_few_bytes() {
+        let edges =
+            (1..=128).flat_map(|count| (count * CHECKSUM_UNIT).saturating_sub(700)..=count * CHECKSUM_UNIT);
+        for length in edges.step_by(7).chain(0..2000) {
+            let bounds = body_start_bounds(span_of(length) as usize);
+            assert!(
+                bounds.contains(&header(length).body_start()),
+                "{length}: {bounds:?}"
+            );
+            assert!(bounds.end() - bounds.start() <= 8, "{length}: {bounds:?}");
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Single bits of a closed device turned over, anywhere: every answer afterwards is the truth or a miss.
 
 use super::{body, metrics};
+use super::{read_head, read_part};
 use crate::disk::commit::Commit;
 use crate::disk::format::record::Kind;
 use crate::disk::log::Log;
 use crate::disk::queue::{Record, Write};
-use crate::disk::read::{Miss, read_head, read_part};
+use crate::disk::read::Miss;
 use crate::disk::store::Store;
 use crate::disk::{MemoryDevice, open_log};
 use bytes::Bytes;

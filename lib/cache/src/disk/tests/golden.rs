@@ -1,5 +1,6 @@
 //! The bytes of one region, as they are for ever: whoever changes them must raise the format version.
 
+use super::{read_head, read_part};
 use crate::disk::MemoryDevice;
 use crate::disk::aligned::AlignedBuffer;
 use crate::disk::commit::Commit;
@@ -9,7 +10,6 @@ use crate::disk::format::superblock::Superblock;
 use crate::disk::format::{FORMAT_VERSION, Geometry};
 use crate::disk::log::{Log, Next};
 use crate::disk::queue::{Record, Write};
-use crate::disk::read::{read_head, read_part};
 use crate::disk::recover::{read_or_format, rebuild_index};
 use crate::disk::store::Store;
 use bytes::Bytes;

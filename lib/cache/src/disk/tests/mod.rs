@@ -5,11 +5,20 @@ mod golden;
 mod simulation;
 mod stories;
 
+use super::device::Buffers;
+use super::device::deadlines::Deadlines;
+use super::device::reads::Reads;
 use super::metrics::DiskMetrics;
+use super::read::{self, FoundHead, Miss};
+use super::store::Store;
 use bytes::Bytes;
-use prometheus::Registry;
+use prometheus::{IntGauge, Registry};
 use rand::rngs::SmallRng;
 use rand::{RngCore, SeedableRng};
+use std::ops::Range;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 fn metrics() -> DiskMetrics {
     DiskMetrics::register(&Registry::new(), "test").expect("an empty registry")
@@ -25,4 +34,44 @@ fn body(stamp: u64, length: usize) -> Bytes {
         chunk.copy_from_slice(&line[..chunk.len()]);
     }
     bytes.into()
+}
+
+thread_local! {
+    /// Kept between reads: a simulation makes a million of them.
+    static MEMORY: (Buffers, Arc<Deadlines>) = (
+        Buffers::new(16 << 20, IntGauge::new("bytes", "bytes").expect("a gauge")),
+        Arc::new(Deadlines::start(Duration::from_secs(60)).expect("a thread")),
+    );
+}
+
+/// A head, from a device that answers at once.
+fn read_head(store: &Store, key_hash: u128, key_text: &str) -> Result<FoundHead, Miss> {
+    at_once(read::read_head(store, &reads(store), key_hash, key_text))
+}
+
+/// A range of a part, from a device that answers at once.
+fn read_part(
+    store: &Store,
+    key_hash: u128,
+    version: u64,
+    part: u32,
+    range: Range<u32>,
+) -> Result<Bytes, Miss> {
+    at_once(read::read_part(
+        store,
+        &reads(store),
+        (key_hash, version, part),
+        range,
+    ))
+}
+
+fn reads(store: &Store) -> Reads {
+    MEMORY.with(|(buffers, deadlines)| Reads::new(store.device.clone(), buffers.clone(), deadlines.clone()))
+}
+
+fn at_once<T>(reading: impl Future<Output = T>) -> T {
+    match std::pin::pin!(reading).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(found) => found,
+        Poll::Pending => panic!("the device makes us wait"),
+    }
 }

@@ -2,13 +2,14 @@
 //! a loss of power at a random write. After each, what is found must be explainable by what was done.
 
 use super::{body, metrics};
+use super::{read_head, read_part};
 use crate::disk::commit::{Commit, Fate};
 use crate::disk::format::Location;
 use crate::disk::format::record::Kind;
 use crate::disk::log::Log;
 use crate::disk::metrics::DiskMetrics;
 use crate::disk::queue::{Record, Write};
-use crate::disk::read::{Miss, read_head, read_part};
+use crate::disk::read::Miss;
 use crate::disk::store::Store;
 use crate::disk::{MemoryDevice, open_log};
 use bytes::Bytes;

@@ -226,7 +226,8 @@ fn two_keys_of_one_hash_are_never_confused() {
     let (disk, metrics) = open(Arc::new(MemoryDevice::new(DEVICE_BYTES)));
     block_on(async {
         assert_eq!(disk.put_head(&key(1), 1, body(1, 10)).await, Fate::Committed);
-        let other = crate::disk::read::read_head(&disk.shared.store, key(1).hash(), "demo/another");
+        let crate::disk::Shared { store, reads, .. } = &*disk.shared;
+        let other = crate::disk::read::read_head(store, reads, key(1).hash(), "demo/another").await;
         assert!(matches!(other, Err(crate::disk::read::Miss::OtherKey)));
         assert_eq!(
             disk.head(&key(1)).await.expect("reads"),
