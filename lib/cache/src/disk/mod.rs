@@ -39,8 +39,8 @@ mod writer;
 
 pub use commit::{Commit, Fate};
 pub use device::{
-    BLOCK_BYTES, Buffer, Buffers, Completion, Device, Direction, Engine, FileDevice, Io, MemoryDevice,
-    ThreadsDevice, Transfer, UringDevice, Writes, open_device,
+    BLOCK_BYTES, Buffer, Buffers, Completion, Device, Direction, Engine, FaultCounts, Faults, FaultyDevice,
+    FileDevice, Io, MemoryDevice, ThreadsDevice, Transfer, UringDevice, Writes, open_device,
 };
 pub use metrics::DiskMetrics;
 pub use options::Options;

@@ -4,7 +4,7 @@
 //!                 ┌ uring.rs    a thread and an io_uring: many transfers at once, none waits for another
 //!  submit ──→ ────┤
 //!                 └ threads.rs  a bounded pool in front of any device that can only block
-//!  read_at, … ──→ file.rs (file or block device), memory.rs (tests)
+//!  read_at, … ──→ file.rs (file or block device), memory.rs (tests), faulty.rs (around any of them)
 //! ```
 //!
 //! Two ways in. Who may wait calls [`Device::read_at`] and its like. Who may not hands over a [`Transfer`], which owns
@@ -14,6 +14,7 @@
 pub(super) mod aligned;
 mod buffers;
 pub(super) mod deadlines;
+mod faulty;
 mod file;
 mod memory;
 mod open;
@@ -26,6 +27,7 @@ mod uring;
 mod writes;
 
 pub use buffers::{Buffer, Buffers};
+pub use faulty::{FaultCounts, Faults, FaultyDevice};
 pub use file::FileDevice;
 pub use memory::MemoryDevice;
 pub use open::{Engine, Io, open_device};
