@@ -30,10 +30,12 @@ pub mod object;
 pub mod placement;
 pub mod policy;
 mod ram;
+mod read_ahead;
 pub mod reader;
 mod reading;
 pub mod relay;
 mod tiers;
+mod touched;
 
 pub use cache::{Cache, Limits, LookUp};
 pub use disk::Disk;

@@ -6,7 +6,11 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 #[derive(Clone)]
 pub struct Metrics {
     pub(crate) ram_bytes: IntGauge,
+    pub(crate) ram_bound_bytes: IntGauge,
     pub(crate) fill_bytes: IntGauge,
+    pub(crate) fill_bound_bytes: IntGauge,
+    pub(crate) read_ahead_bytes: IntGauge,
+    pub(crate) read_ahead_bound_bytes: IntGauge,
     pub(crate) fills_open: IntGauge,
     pub(crate) hits_ram: IntCounter,
     pub(crate) hits_disk: IntCounter,
@@ -79,10 +83,22 @@ impl Metrics {
                 "ram_bytes",
                 "Bytes in the RAM tier, heads included. At its limit in normal service.",
             )?,
+            ram_bound_bytes: gauge("ram_bound_bytes", "What ram_bytes may reach. Constant.")?,
             fill_bytes: gauge(
                 "fill_bytes",
-                "Bytes held for objects that are being filled or written to disk. Near its limit for long: slow \
-                 disks or too small a fill_bytes; slow readers then lag.",
+                "Bytes held for objects that are being filled or written to disk. Near its bound for long: slow \
+                 disks or too small a bound; new objects are then served but not kept, and fills may wait for the \
+                 disk.",
+            )?,
+            fill_bound_bytes: gauge("fill_bound_bytes", "What fill_bytes may reach. Constant.")?,
+            read_ahead_bytes: gauge(
+                "read_ahead_bytes",
+                "Bytes read from disk before readers asked for them. At its bound for long: many connections read \
+                 from disk, each at the device's latency; more RAM helps.",
+            )?,
+            read_ahead_bound_bytes: gauge(
+                "read_ahead_bound_bytes",
+                "What read_ahead_bytes may reach: an eighth of the RAM tier. Constant.",
             )?,
             fills_open: gauge(
                 "fills_open",

@@ -13,7 +13,7 @@
 //! No eviction listener: with one, maintenance may run long on a thread that serves. Maintenance runs every few
 //! mebibytes of insertions instead ([`Ram::settle`]), which bounds by how much the tier overshoots.
 
-use crate::{head::Head, key::Key, metrics::Metrics};
+use crate::{head::Head, key::Key, metrics::Metrics, tiers::gauge};
 use bytes::Bytes;
 use moka::policy::EvictionPolicy;
 use std::{
@@ -90,6 +90,7 @@ impl Cell {
 
 impl Ram {
     pub(crate) fn new(budget: u64, metrics: Metrics) -> Ram {
+        metrics.ram_bound_bytes.set(gauge(budget));
         let entries = moka::sync::Cache::builder()
             .max_capacity(budget)
             .weigher(|_, held: &Held| u32::try_from(held.memory_bytes()).unwrap_or(u32::MAX))
@@ -101,6 +102,11 @@ impl Ram {
             unsettled: AtomicU64::new(0),
             metrics,
         }
+    }
+
+    /// Bytes that it may hold.
+    pub(crate) fn budget(&self) -> u64 {
+        self.budget
     }
 
     /// The cell of `key`, its text compared.
@@ -168,9 +174,7 @@ impl Ram {
     fn settle(&self) {
         self.unsettled.store(0, Ordering::Relaxed);
         self.entries.run_pending_tasks();
-        self.metrics
-            .ram_bytes
-            .set(i64::try_from(self.entries.weighted_size()).unwrap_or(i64::MAX));
+        self.metrics.ram_bytes.set(gauge(self.entries.weighted_size()));
     }
 
     /// Bytes held, after all evictions that are due.

@@ -8,26 +8,32 @@ use crate::{
     head::Head,
     object::{Object, Place},
     ram::CHUNK_BYTES,
+    read_ahead::{Brought, Read, ReadAhead},
     relay::Seat,
     tiers::{CHUNKS_PER_PART, Tiers},
 };
 use bytes::Bytes;
 use std::{
     fmt,
-    future::{Future, poll_fn},
+    future::poll_fn,
     ops::Range,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
+
+/// A range up to this length is read from disk as it is, in checksum units of 32 KiB, and is not kept in RAM: the
+/// index of a film, asked for once, is not worth the rest of its chunk. Who asks for a piece of the same chunk next
+/// brings all of it into RAM.
+const SMALL_RANGE_BYTES: u64 = 64 << 10;
 
 /// Reads one range of one object, in order. The same range of the same version always has the same bytes.
 pub struct Reader {
     object: Object,
     position: u64,
     end: u64,
-    /// The chunk that is coming from disk: the one wanted now, or the next.
-    fetch: Option<Fetch>,
+    /// The range is a small one ([`SMALL_RANGE_BYTES`]).
+    small: bool,
+    disk: ReadAhead,
     seat: Option<Seat>,
     failed: Option<ReadError>,
 }
@@ -56,25 +62,14 @@ impl fmt::Display for ReadError {
 
 impl std::error::Error for ReadError {}
 
-/// A chunk on its way from disk. It lives here and not in a caller's future, so a caller may come and go.
-struct Fetch {
-    number: u64,
-    state: FetchState,
-}
-
-enum FetchState {
-    Running(Pin<Box<dyn Future<Output = Option<Bytes>> + Send>>),
-    Done(Option<Bytes>),
-}
-
 /// What is next for a reader.
 enum Next {
     Bytes(Bytes),
     End,
     /// Nothing yet: the fill will ring.
     Wait,
-    /// The chunk must be read from disk.
-    OnDisk(u64),
+    /// It must be read from disk.
+    OnDisk,
     Failed(ReadError),
 }
 
@@ -84,7 +79,8 @@ impl Reader {
             object,
             position: range.start,
             end: range.end,
-            fetch: None,
+            small: range.end.saturating_sub(range.start) <= SMALL_RANGE_BYTES,
+            disk: ReadAhead::default(),
             seat: None,
             failed: None,
         }
@@ -103,7 +99,7 @@ impl Reader {
     }
 
     /// The next bytes of the range, up to 256 KiB and as many as are at hand in one piece; `None` at its end.
-    /// Cancel-safe. While the caller sends a chunk from disk, the next one is being read.
+    /// Cancel-safe. While the caller sends a chunk from disk, the next ones are being read.
     ///
     /// # Errors
     /// [`ReadError`], and the same again on every later call.
@@ -131,12 +127,8 @@ impl Reader {
             Next::End => Poll::Ready(Ok(None)),
             Next::Wait => Poll::Pending,
             Next::Failed(error) => Poll::Ready(Err(self.fail(error))),
-            Next::OnDisk(number) => match ready!(self.poll_fetch(number, context)) {
-                Some(chunk) => {
-                    self.fetch_ahead(number + 1, context);
-                    let start = usize::try_from(self.position - number * CHUNK_BYTES).unwrap_or(usize::MAX);
-                    Poll::Ready(Ok(Some(self.advance(chunk.slice(start.min(chunk.len())..)))))
-                }
+            Next::OnDisk => match ready!(self.poll_disk(context)) {
+                Some(bytes) => Poll::Ready(Ok(Some(self.advance(bytes)))),
                 None => {
                     let error = self.lost();
                     Poll::Ready(Err(self.fail(error)))
@@ -179,10 +171,8 @@ impl Reader {
                 false => Next::Failed(self.lost()),
             };
         }
-        if self.fetch.as_ref().is_some_and(|fetch| fetch.number == number)
-            || tiers.on_disk(head, number / CHUNKS_PER_PART)
-        {
-            return Next::OnDisk(number);
+        if self.disk.has(self.position) || tiers.on_disk(head, number / CHUNKS_PER_PART) {
+            return Next::OnDisk;
         }
         Next::Failed(self.lost())
     }
@@ -214,45 +204,84 @@ impl Reader {
         let wanted = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
         bytes.truncate(wanted);
         self.position += bytes.len() as u64;
+        if self.disk.window() > 0 {
+            self.read_ahead();
+        }
         bytes
     }
 
-    /// The chunk from disk; a fetch of another chunk is forgotten.
-    fn poll_fetch(&mut self, number: u64, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if self.fetch.as_ref().is_none_or(|fetch| fetch.number != number) {
-            self.fetch = self.start_fetch(number);
+    /// The bytes at the reader's position from disk; `None` when it has them not.
+    fn poll_disk(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            if !self.disk.has(self.position) {
+                let Some((range, read)) = self.read_at_position() else {
+                    return Poll::Ready(None);
+                };
+                self.disk.begin(range, read);
+                if !self.small && self.disk.window() == 0 {
+                    self.disk.widen(CHUNK_BYTES / 2); // Doubled when the first chunk is there.
+                }
+            }
+            match ready!(self.disk.poll(self.position, context)) {
+                Brought::Bytes(bytes) => return Poll::Ready(Some(bytes)),
+                Brought::NothingYet => {}
+                Brought::Nothing => return Poll::Ready(None),
+            }
         }
-        let Some(fetch) = &mut self.fetch else {
-            return Poll::Ready(None);
+    }
+
+    /// What to read from disk for the reader's position: its chunk, or of a small range just the range.
+    fn read_at_position(&self) -> Option<(Range<u64>, Read)> {
+        let number = self.position / CHUNK_BYTES;
+        let (tiers, head) = (self.object.tiers()?, self.object.head());
+        if !self.small || tiers.touched.again(head.key.hash(), head.version, number) {
+            return self.read_of_chunk(number);
+        }
+        let range = self.position..self.end.min(self.chunk_end(number));
+        let read = {
+            let (tiers, head, range) = (Arc::clone(tiers), Arc::clone(head), range.clone());
+            async move { tiers.piece_from_disk(&head, range).await }
         };
-        let chunk = ready!(fetch.poll(context)).clone();
-        self.fetch = None;
-        Poll::Ready(chunk)
+        Some((range, Box::pin(read)))
     }
 
-    /// Begins to read chunk `number` before it is asked for, if the range goes on there and RAM has it not.
-    fn fetch_ahead(&mut self, number: u64, context: &mut Context<'_>) {
-        let Some(tiers) = self.object.tiers() else { return };
-        let head = self.object.head();
-        if number * CHUNK_BYTES < self.end.min(self.known_length())
-            && !tiers.ram.has_chunk(head.key.hash(), head.version, number)
-            && tiers.on_disk(head, number / CHUNKS_PER_PART)
-        {
-            self.fetch = self.start_fetch(number);
-            // The first poll submits the read; its result is taken when it is asked for.
-            let _ = self.fetch.as_mut().map(|fetch| fetch.poll(context).is_ready());
-        }
-    }
-
-    fn start_fetch(&self, number: u64) -> Option<Fetch> {
+    fn read_of_chunk(&self, number: u64) -> Option<(Range<u64>, Read)> {
         let tiers = Arc::clone(self.object.tiers()?);
         let head = Arc::clone(self.object.head());
-        let chunk_end = ((number + 1) * CHUNK_BYTES).min(self.known_length());
-        let read = async move { tiers.chunk_from_disk(&head, number, chunk_end).await };
-        Some(Fetch {
-            number,
-            state: FetchState::Running(Box::pin(read)),
-        })
+        let end = self.chunk_end(number);
+        let read = async move { tiers.chunk_from_disk(&head, number, end).await };
+        Some((number * CHUNK_BYTES..end, Box::pin(read)))
+    }
+
+    /// Has the next chunks of the range read that the disk has and RAM has not.
+    fn read_ahead(&mut self) {
+        self.disk.forget_before(self.position);
+        self.disk.widen(CHUNK_BYTES);
+        let Some(tiers) = self.object.tiers() else { return };
+        let (tiers, head) = (Arc::clone(tiers), Arc::clone(self.object.head()));
+        let first = self.position / CHUNK_BYTES;
+        let end = self.end.min(self.known_length()).div_ceil(CHUNK_BYTES);
+        let begun = self.disk.end().map_or(first, |end| end.div_ceil(CHUNK_BYTES));
+        for number in begun.max(first)..end.min(first + self.disk.window() / CHUNK_BYTES) {
+            if tiers.ram.has_chunk(head.key.hash(), head.version, number) {
+                continue;
+            }
+            if !tiers.on_disk(&head, number / CHUNKS_PER_PART) {
+                return;
+            }
+            let Some((range, read)) = self.read_of_chunk(number) else {
+                return;
+            };
+            let Some(lease) = tiers.may_read_ahead(range.end - range.start) else {
+                return;
+            };
+            self.disk.begin_early(range, read, lease);
+        }
+    }
+
+    /// Where chunk `number` ends as far as it is known.
+    fn chunk_end(&self, number: u64) -> u64 {
+        ((number + 1) * CHUNK_BYTES).min(self.known_length())
     }
 
     /// Bytes that the object has by now: a chunk that ends there is whole.
@@ -260,18 +289,6 @@ impl Reader {
         match &self.object.place {
             Place::Growing(growing) => growing.length(),
             _ => self.object.head().length.unwrap_or(0),
-        }
-    }
-}
-
-impl Fetch {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<&Option<Bytes>> {
-        if let FetchState::Running(read) = &mut self.state {
-            self.state = FetchState::Done(ready!(read.as_mut().poll(context)));
-        }
-        match &self.state {
-            FetchState::Done(chunk) => Poll::Ready(chunk),
-            FetchState::Running(_) => Poll::Pending,
         }
     }
 }

@@ -5,7 +5,7 @@
 //! rule, and where it is not, readers that still need it lag.
 
 use super::growing::Growing;
-use crate::{metrics::Metrics, ram::CHUNK_BYTES};
+use crate::{metrics::Metrics, ram::CHUNK_BYTES, tiers::gauge};
 use parking_lot::Mutex;
 use std::{
     collections::VecDeque,
@@ -35,6 +35,7 @@ pub(crate) struct Permit(Arc<FillMemory>);
 
 impl FillMemory {
     pub(crate) fn new(limit: u64, metrics: Metrics) -> FillMemory {
+        metrics.fill_bound_bytes.set(gauge(limit));
         let tails = usize::try_from(limit / CHUNK_BYTES).unwrap_or(usize::MAX);
         FillMemory {
             limit,
@@ -106,8 +107,4 @@ impl Drop for Permit {
         self.0.open.fetch_sub(1, Ordering::SeqCst);
         self.0.metrics.fills_open.dec();
     }
-}
-
-fn gauge(bytes: u64) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
 }

@@ -5,5 +5,6 @@ mod ending;
 mod filling;
 mod joining;
 mod keeping;
+mod reading;
 mod stage;
 mod weather;
