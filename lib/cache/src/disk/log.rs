@@ -1,99 +1,102 @@
-//! The end of the log: records are staged, written in whole blocks that are written once, published, sealed.
-//!
-//! ```text
-//!                    written ─┐          ┌─ written + staged
-//! region  ├ header ┼ records ┼ staged … ┤ free                ┤ kept for end mark and footer ┤
-//! ```
+//! The logs of a device: records go to the region that their class fills, and are published in the order in which they
+//! came, when their blocks are written.
 //!
 //! A record becomes findable only when its blocks are written. When a commit is due with the last block part full, the
 //! rest of that block is filled with padding: no block that holds a committed record is ever written again, so no torn
-//! write can damage one. At five commits a second that costs at most 20 KB/s.
+//! write can damage one. At five commits a second that costs at most 20 KB/s a log.
 //!
 //! A region is sealed when it is full, when the log is closed, and by the next start after a kill; what is left of it then
-//! stays unused until its turn comes again, half a region per start on average.
+//! stays unused until it is given up. One region is kept free, so that there is somewhere to copy to while room is made.
 //!
 //! Decides by no clock and has no thread; `writer.rs` says when.
 
-use super::aligned::AlignedBuffer;
 use super::commit::{Fate, Resolver};
 use super::device::BLOCK_BYTES;
 use super::format::Location;
-use super::format::UNIT_BYTES;
-use super::format::record::{HEADER_BYTES, Kind, MAX_TABLE_BYTES, RecordHeader, encode_record};
-use super::format::region::{FooterEntry, RegionLife, encode_footer, footer_bytes};
+use super::format::record::Kind;
+use super::format::region::{FooterEntry, Region, RegionLife};
+use super::open_region::{OpenRegion, Staging, wipe};
 use super::queue::Write;
 use super::removals::Ticket;
 use super::store::Store;
+use crate::placement::{Class, Placement, Settings};
+use model::Moment;
 use rand::RngCore;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// So much staged is written without waiting for company: large enough to be sequential for any drive. Regions
-/// smaller than 8 MiB write an eighth of themselves.
-const WRITE_BYTES: usize = 1 << 20;
-/// What may be staged at once: just less than is written, and the largest record.
-const STAGING_BYTES: usize =
-    WRITE_BYTES + super::PART_BYTES as usize + (HEADER_BYTES + MAX_TABLE_BYTES).next_multiple_of(BLOCK_BYTES);
+/// Regions that stay free when one is opened for what is new.
+const RESERVE: usize = 1;
+
+/// What is known of the regions when the log begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Recovered {
+    /// Regions that hold something, all full, in the order in which they were opened.
+    pub(super) regions: Vec<Region>,
+    /// Higher than that of any region there ever was.
+    pub(super) next_sequence: u64,
+}
 
 /// The one who writes records.
 pub(super) struct Log {
     store: Arc<Store>,
     /// Draws the lives of regions: unpredictable, so that no stored body can pretend to be a record.
     chance: Box<dyn RngCore + Send>,
-    staging: AlignedBuffer,
-    staged: usize,
-    write_bytes: usize,
-    open: Option<OpenRegion>,
-    next: Next,
+    placement: Placement,
+    /// The region that each class fills.
+    open: [Option<OpenRegion>; 2],
+    /// For the next region of each class.
+    spare: [Option<Staging>; 2],
+    /// Records that cannot be found yet, oldest first.
+    unpublished: VecDeque<Unpublished>,
+    next_sequence: u64,
+    /// The latest time that anybody has told.
+    now: Moment,
     unflushed: bool,
 }
 
-/// The region that will be opened next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Next {
-    pub(super) number: u32,
-    pub(super) sequence: u64,
-}
-
-/// The region being filled.
-struct OpenRegion {
-    life: RegionLife,
-    /// From the region's start, in bytes; staging begins here. Whole blocks.
-    written: u64,
-    entries: Vec<FooterEntry>,
-    /// Staged records, oldest first.
-    unpublished: Vec<Unpublished>,
-}
-
-/// A record that is staged and not yet wholly written.
+/// A record that is staged and not yet wholly written, or behind one that is not.
 struct Unpublished {
+    region: RegionLife,
+    class: Class,
     entry: FooterEntry,
     ticket: Ticket,
     resolver: Option<Resolver>,
 }
 
 impl Log {
-    pub(super) fn new(store: Arc<Store>, next: Next, chance: Box<dyn RngCore + Send>) -> Log {
-        let region_bytes = store.geometry.region_bytes as usize;
-        let staging = STAGING_BYTES.min(region_bytes);
+    pub(super) fn new(
+        store: Arc<Store>,
+        settings: Settings,
+        recovered: &Recovered,
+        chance: Box<dyn RngCore + Send>,
+    ) -> Log {
+        let latest = recovered.regions.iter().map(|region| region.opened_seconds).max();
+        let now = Moment::from_seconds(latest.unwrap_or(0).into());
+        let mut placement = Placement::new(settings, now);
+        let full = recovered
+            .regions
+            .iter()
+            .map(|region| (region.class, region.life.number));
+        placement.regions.recover(full);
         Log {
-            store,
             chance,
-            staging: AlignedBuffer::zeroed(staging),
-            staged: 0,
-            write_bytes: WRITE_BYTES.min(region_bytes / 8),
-            open: None,
-            next,
+            placement,
+            open: [None, None],
+            spare: [None, None],
+            unpublished: VecDeque::new(),
+            next_sequence: recovered.next_sequence,
+            now,
             unflushed: false,
+            store,
         }
     }
 
     /// Whether something waits for [`Log::commit`].
     pub(super) fn has_staged(&self) -> bool {
-        self.open
-            .as_ref()
-            .is_some_and(|open| !open.unpublished.is_empty())
+        !self.unpublished.is_empty()
     }
 
     /// Whether something waits for [`Log::flush`].
@@ -110,24 +113,28 @@ impl Log {
             settle(write.resolver, Fate::Dropped);
             return Ok(());
         }
-        if self.open.as_ref().is_some_and(|open| !self.fits(open, span))
-            && let Err(error) = self.seal()
-        {
+        let class = Class::M;
+        if let Err(error) = self.make_room(class, span) {
             self.give_up(write);
             return Err(error);
         }
-        self.stage(write);
-        if self.staged >= self.write_bytes {
-            self.write_whole_blocks()
-        } else {
-            Ok(())
+        self.placement.wrote(span);
+        self.stage(class, write);
+        if self.open[class.index()].as_ref().is_some_and(OpenRegion::is_due) {
+            self.write_whole_blocks(class)?;
         }
+        Ok(())
     }
 
     /// Writes everything staged and publishes it.
     pub(super) fn commit(&mut self) -> io::Result<()> {
-        self.pad_to_block();
-        self.write_whole_blocks()
+        for class in Class::ALL {
+            if let Some(open) = &mut self.open[class.index()] {
+                open.pad_to_block();
+                self.write_whole_blocks(class)?;
+            }
+        }
+        Ok(())
     }
 
     /// Returns when everything committed is on stable storage.
@@ -144,23 +151,17 @@ impl Log {
         Ok(())
     }
 
-    /// Commits, lists and flushes the region being filled, if there is one: it is full, or the log is being closed.
+    /// Commits, lists and flushes the regions being filled: the log is being closed.
     pub(super) fn seal(&mut self) -> io::Result<()> {
-        self.commit()?;
-        let Some(open) = self.open.take() else {
-            return Ok(());
-        };
-        write_end(&self.store, open.life, open.written, &open.entries)?;
-        self.unflushed = true;
-        self.flush()?;
-        self.store.metrics.regions_sealed.inc();
-        Ok(())
+        Class::ALL
+            .into_iter()
+            .try_for_each(|class| self.seal_class(class))
     }
 
     /// Gives up what is staged: the device has failed.
     pub(super) fn abandon(&mut self) {
-        self.staged = 0;
-        for lost in self.open.take().into_iter().flat_map(|open| open.unpublished) {
+        self.open = [None, None];
+        for lost in std::mem::take(&mut self.unpublished) {
             self.drop_unwritten(lost.entry.kind, lost.entry.key_hash, lost.ticket, lost.resolver);
         }
     }
@@ -185,122 +186,131 @@ impl Log {
         settle(resolver, Fate::Dropped);
     }
 
-    fn fits(&self, open: &OpenRegion, span: u64) -> bool {
-        let end = open.written + self.staged as u64 + span;
-        end <= self.store.geometry.records_end(open.entries.len() + 1)
+    /// Sees to it that the class has an open region with room for `span` bytes.
+    fn make_room(&mut self, class: Class, span: u64) -> io::Result<()> {
+        match &self.open[class.index()] {
+            Some(open) if open.fits(span, &self.store.geometry) => return Ok(()),
+            Some(_) => self.seal_class(class)?,
+            None => {}
+        }
+        while self.placement.regions.free() <= RESERVE && self.reclaim()? {}
+        self.open_region(class)
     }
 
-    /// Copies a record behind what is staged.
-    fn stage(&mut self, write: Write) {
-        if self.open.is_none() {
-            self.open_region();
-        }
-        let open = self.open.as_mut().expect("opened above if it was not");
-        let record = &write.record;
-        let header = record.header(open.life.life);
-        let pieces = record.pieces.iter().map(|piece| &piece[..]);
-        let span = encode_record(header, pieces, &mut self.staging[self.staged..]);
-        let entry = FooterEntry {
-            key_hash: record.key_hash,
-            version: record.version,
-            part: record.part,
-            offset_units: ((open.written + self.staged as u64) / UNIT_BYTES) as u32,
-            length_units: (span / UNIT_BYTES) as u32,
-            kind: record.kind,
+    /// Seals the region that a class fills, if there is one. What the other class has staged is committed as well:
+    /// a region that is sealed holds nothing unpublished.
+    fn seal_class(&mut self, class: Class) -> io::Result<()> {
+        self.commit()?;
+        let Some(open) = self.open[class.index()].take() else {
+            return Ok(());
         };
-        self.staged += span as usize;
-        open.entries.push(entry);
-        open.unpublished.push(Unpublished {
+        let number = open.region.life.number;
+        let (_, staging) = open.finish(&self.store)?;
+        self.spare[class.index()] = Some(staging);
+        self.placement.regions.fill(class, number);
+        self.unflushed = true;
+        self.flush()?;
+        self.store.metrics.regions_sealed.inc();
+        Ok(())
+    }
+
+    /// Gives up the region that the policy chooses. False when there is none.
+    fn reclaim(&mut self) -> io::Result<bool> {
+        let Some((class, number)) = self.placement.regions.victim() else {
+            return Ok(false);
+        };
+        // What is said after this region was given up must not become stable before it is.
+        self.commit()?;
+        self.flush()?;
+        if let Some(life) = self.store.life_of(number) {
+            self.store.end_life(number);
+            self.store.forget(life);
+        }
+        self.placement.regions.give_up(class);
+        wipe(&self.store, number)?;
+        self.unflushed = true;
+        self.store.metrics.regions_reclaimed.inc();
+        Ok(true)
+    }
+
+    /// Begins to fill a free region.
+    fn open_region(&mut self, class: Class) -> io::Result<()> {
+        let store = &self.store;
+        let number = self.placement.regions.take().ok_or_else(|| {
+            io::Error::other("no region of the cache disk is free and none can be given up")
+        })?;
+        let life = RegionLife {
+            number,
+            sequence: self.next_sequence,
+            life: self.chance.next_u64(),
+        };
+        let region = Region {
+            life,
+            class,
+            opened_seconds: u32::try_from(self.now.seconds()).unwrap_or(u32::MAX),
+        };
+        self.next_sequence += 1;
+        store.begin_life(life);
+        let staging = self.spare[class.index()]
+            .take()
+            .unwrap_or_else(|| Staging::new(&store.geometry));
+        self.open[class.index()] = Some(OpenRegion::new(region, store.uuid, staging));
+        Ok(())
+    }
+
+    /// Copies a record behind what its class has staged; there is room.
+    fn stage(&mut self, class: Class, write: Write) {
+        let open = self.open[class.index()].as_mut();
+        let open = open.expect("make_room has opened a region");
+        let entry = open.stage(&write.record);
+        self.unpublished.push_back(Unpublished {
+            region: open.region.life,
+            class,
             entry,
             ticket: write.ticket,
             resolver: write.resolver,
         });
     }
 
-    /// Gives up the oldest region and begins to fill it. Its header is written together with the first records.
-    fn open_region(&mut self) {
-        let Next { number, sequence } = self.next;
-        let store = &self.store;
-        if let Some(old) = store.life_of(number) {
-            store.end_life(number);
-            store.forget(old);
-            store.metrics.regions_reclaimed.inc();
-        }
-        let life = RegionLife {
-            number,
-            sequence,
-            life: self.chance.next_u64(),
-        };
-        store.begin_life(life);
-        life.encode(store.uuid, &mut self.staging[..BLOCK_BYTES]);
-        self.staged = BLOCK_BYTES;
-        self.open = Some(OpenRegion {
-            life,
-            written: 0,
-            entries: Vec::new(),
-            unpublished: Vec::new(),
-        });
-        self.next = Next {
-            number: store.geometry.after(number),
-            sequence: sequence + 1,
-        };
-    }
-
-    fn pad_to_block(&mut self) {
-        let Some(open) = &self.open else { return };
-        let padding = self.staged.next_multiple_of(BLOCK_BYTES) - self.staged;
-        if padding > 0 {
-            let target = &mut self.staging[self.staged..self.staged + padding];
-            target.fill(0);
-            RecordHeader::filler(Kind::Padding, open.life.life, padding).encode(target);
-            self.staged += padding;
-        }
-    }
-
-    /// Writes the whole blocks that are staged, then lets the records that end in them be found.
-    fn write_whole_blocks(&mut self) -> io::Result<()> {
-        let Some(open) = &mut self.open else { return Ok(()) };
-        let ready = self.staged - self.staged % BLOCK_BYTES;
-        if ready == 0 {
+    /// Writes the whole blocks that a class has staged, then lets the records be found that are written and were not
+    /// put after one that is not.
+    fn write_whole_blocks(&mut self, class: Class) -> io::Result<()> {
+        let Some(open) = &mut self.open[class.index()] else {
             return Ok(());
-        }
-        let start = Instant::now();
-        let offset = self.store.geometry.start_of(open.life.number) + open.written;
-        self.store.device.write_at(offset, &self.staging[..ready])?;
-        self.store
-            .metrics
-            .write_seconds
-            .observe(start.elapsed().as_secs_f64());
-        self.store.metrics.bytes_written.inc_by(ready as u64);
-        self.unflushed = true;
-        open.written += ready as u64;
-        self.staging.copy_within(ready..self.staged, 0);
-        self.staged -= ready;
-        let number = open.life.number;
-        let is_written = |unpublished: &Unpublished| {
-            let location = unpublished.entry.location(number);
-            location.offset_bytes() + location.length_bytes() <= open.written
         };
-        let written = open
-            .unpublished
-            .iter()
-            .take_while(|unpublished| is_written(unpublished))
-            .count();
-        for done in open.unpublished.drain(..written) {
-            publish(&self.store, done, number);
+        if open.write_whole_blocks(&self.store)? > 0 {
+            self.unflushed = true;
+            self.publish_written();
         }
         Ok(())
+    }
+
+    fn publish_written(&mut self) {
+        while let Some(next) = self.unpublished.front() {
+            let open = self.open[next.class.index()].as_ref();
+            let location = next.entry.location(next.region.number);
+            let end = location.offset_bytes() + location.length_bytes();
+            // Whose region is no longer open is written, or it could not have been sealed.
+            if open.is_some_and(|open| open.region.life == next.region && !open.has_written(end)) {
+                return;
+            }
+            if let Some(done) = self.unpublished.pop_front() {
+                publish(&self.store, done);
+            }
+        }
     }
 }
 
 /// Lets a written record be found and tells who waits for it.
-fn publish(store: &Store, done: Unpublished, region: u32) {
+fn publish(store: &Store, done: Unpublished) {
     let Unpublished {
+        region,
         entry,
         ticket,
         resolver,
+        ..
     } = done;
-    let location: Location = entry.location(region);
+    let location: Location = entry.location(region.number);
     let committed = &store.metrics.committed;
     match entry.kind {
         Kind::Head => {
@@ -330,27 +340,4 @@ fn settle(resolver: Option<Resolver>, fate: Fate) {
     if let Some(resolver) = resolver {
         resolver.resolve(fate);
     }
-}
-
-/// Marks the end of a region's records at `records_end` (when that is a block) and writes its footer. Not flushed.
-pub(super) fn write_end(
-    store: &Store,
-    life: RegionLife,
-    records_end: u64,
-    entries: &[FooterEntry],
-) -> io::Result<()> {
-    let start = store.geometry.start_of(life.number);
-    if records_end.is_multiple_of(BLOCK_BYTES as u64) {
-        let mut end = AlignedBuffer::zeroed(BLOCK_BYTES);
-        RecordHeader::filler(Kind::End, life.life, BLOCK_BYTES).encode(&mut end);
-        store.device.write_at(start + records_end, &end)?;
-        store.metrics.bytes_written.inc_by(end.len() as u64);
-    }
-    let mut footer = AlignedBuffer::zeroed(footer_bytes(entries.len()) as usize);
-    encode_footer(store.uuid, life, entries, &mut footer);
-    store
-        .device
-        .write_at(start + store.geometry.region_bytes - footer.len() as u64, &footer)?;
-    store.metrics.bytes_written.inc_by(footer.len() as u64);
-    Ok(())
 }

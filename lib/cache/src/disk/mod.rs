@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  put_head, put_part, remove ──→ queue.rs ──→ writer.rs ──→ log.rs ──→ device
-//!                                (bounded,      (one thread,  (regions in ring order,
-//!                                 drops)         deadlines)    oldest reclaimed)
+//!                                (bounded,      (one thread,  (one open region a class,
+//!                                 drops)         deadlines)    `placement/` says what is given up)
 //!                                                                │ publishes
 //!  has_part ────────────────────────────────────────────────→ index.rs ←── recover.rs at start
 //!  head, read ──→ read.rs ──→ index.rs, device/ (io_uring or threads, bounded buffers), checksums
@@ -25,6 +25,7 @@ mod format;
 mod index;
 mod log;
 mod metrics;
+mod open_region;
 mod options;
 mod queue;
 mod read;
@@ -46,12 +47,12 @@ pub use metrics::DiskMetrics;
 pub use options::Options;
 
 use crate::key::Key;
+use crate::placement::Settings;
 use bytes::Bytes;
 use device::aligned;
 use device::deadlines::Deadlines;
 use device::reads::Reads;
 use format::Geometry;
-use format::record::Kind;
 use log::Log;
 use queue::{Queue, Record, Refusal};
 use rand::rngs::StdRng;
@@ -167,21 +168,10 @@ impl Disk {
     /// Puts an object's head, which takes the place of any other of this key. Put it again with the same version to
     /// change what is known of an object whose bytes stay.
     pub fn put_head(&self, key: &Key, version: u64, encoded: Bytes) -> Commit {
-        let text = Bytes::copy_from_slice(key.text().as_bytes());
-        let (key_hash, key_length) = (key.hash(), text.len());
-        if key_length + encoded.len() > MAX_HEAD_BYTES {
+        if key.text().len() + encoded.len() > MAX_HEAD_BYTES {
             return self.too_large();
         }
-        let key_length = key_length as u32;
-        let pieces = vec![text, encoded];
-        self.put(Record {
-            kind: Kind::Head,
-            key_hash,
-            version,
-            part: 0,
-            key_length,
-            pieces,
-        })
+        self.put(Record::head(key.hash(), key.text(), version, encoded))
     }
 
     /// Puts a part of an object: its bytes in as many pieces as they came in, [`PART_BYTES`] in all at most.
@@ -189,14 +179,7 @@ impl Disk {
         if pieces.iter().map(Bytes::len).sum::<usize>() as u64 > PART_BYTES {
             return self.too_large();
         }
-        self.put(Record {
-            kind: Kind::Part,
-            key_hash,
-            version,
-            part,
-            key_length: 0,
-            pieces,
-        })
+        self.put(Record::part(key_hash, version, part, pieces))
     }
 
     /// Forgets the head of a key, now and after a restart; what is put later is found again. Parts stay readable for
@@ -291,7 +274,17 @@ fn open_log(
         chance.random(),
         metrics,
     ));
-    let next = recover::rebuild_index(&store);
-    let log = Log::new(store.clone(), next, Box::new(StdRng::from_rng(chance)));
+    let recovered = recover::rebuild_index(&store);
+    let settings = Settings {
+        s_share: 0.0,
+        seed: chance.random(),
+        ..Settings::of(geometry.region_count, geometry.region_bytes)
+    };
+    let log = Log::new(
+        store.clone(),
+        settings,
+        &recovered,
+        Box::new(StdRng::from_rng(chance)),
+    );
     Ok((store, log))
 }

@@ -1,9 +1,11 @@
 //! The way to the writer: bounded in bytes, never waited for by who puts something in.
 
 use super::commit::{Commit, Resolver};
+use super::format::expiry::Expiry;
 use super::format::record::{Kind, RecordHeader, span_of};
 use super::removals::{Removals, Ticket};
 use bytes::Bytes;
+use model::Moment;
 use parking_lot::{Condvar, Mutex};
 use prometheus::IntGauge;
 use std::collections::VecDeque;
@@ -17,18 +19,41 @@ pub(super) struct Record {
     pub(super) part: u32,
     /// Heads: the first piece is the key's text and so many bytes long.
     pub(super) key_length: u32,
+    /// When it becomes stale, if that is known.
+    pub(super) fresh_until: Option<Moment>,
+    /// Whether it can be revalidated then.
+    pub(super) revalidates: bool,
     pub(super) pieces: Vec<Bytes>,
 }
 
 impl Record {
+    pub(super) fn head(key_hash: u128, key_text: &str, version: u64, encoded: Bytes) -> Record {
+        let text = Bytes::copy_from_slice(key_text.as_bytes());
+        Record {
+            kind: Kind::Head,
+            key_length: text.len() as u32,
+            pieces: vec![text, encoded],
+            ..Record::part(key_hash, version, 0, Vec::new())
+        }
+    }
+
+    pub(super) fn part(key_hash: u128, version: u64, part: u32, pieces: Vec<Bytes>) -> Record {
+        Record {
+            kind: Kind::Part,
+            key_hash,
+            version,
+            part,
+            key_length: 0,
+            fresh_until: None,
+            revalidates: false,
+            pieces,
+        }
+    }
+
     pub(super) fn tombstone(key_hash: u128) -> Record {
         Record {
             kind: Kind::Tombstone,
-            key_hash,
-            version: 0,
-            part: 0,
-            key_length: 0,
-            pieces: Vec::new(),
+            ..Record::part(key_hash, 0, 0, Vec::new())
         }
     }
 
@@ -45,6 +70,7 @@ impl Record {
     pub(super) fn header(&self, life: u64) -> RecordHeader {
         RecordHeader {
             kind: self.kind,
+            expiry: Expiry::default(),
             life,
             version: self.version,
             key_hash: self.key_hash,
@@ -226,15 +252,7 @@ mod tests {
     }
 
     fn part(length: usize) -> Record {
-        let pieces = vec![Bytes::from(vec![0; length])];
-        Record {
-            kind: Kind::Part,
-            key_hash: 1,
-            version: 1,
-            part: 0,
-            key_length: 0,
-            pieces,
-        }
+        Record::part(1, 1, 0, vec![Bytes::from(vec![0; length])])
     }
 
     #[test]

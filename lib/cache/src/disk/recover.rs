@@ -2,16 +2,17 @@
 //!
 //! There is no journal of the index: the regions are the journal. Going back from the newest region, the first that is
 //! said of a key is the last that was written, and a tombstone met before a head means that the head is gone. That
-//! holds only for an unbroken row of sequences: where a region in the row cannot be read, it may have held tombstones,
-//! so everything older is given up. It takes two damaged blocks in one region to get there.
+//! holds only as far as regions can be read: one that cannot may have held tombstones, so everything older is given up.
+//! It takes two damaged blocks in one region to get there.
 
 use super::aligned::AlignedBuffer;
 use super::device::{BLOCK_BYTES, Device};
 use super::format::record::Kind;
-use super::format::region::{FooterEntry, RegionLife, Trailer};
+use super::format::region::{FooterEntry, Region, RegionLife, Trailer};
 use super::format::superblock::{Foreign, OFFSETS, Superblock};
 use super::format::{FORMAT_VERSION, Geometry};
-use super::log::{Next, write_end};
+use super::log::Recovered;
+use super::open_region::{wipe, write_end};
 use super::store::Store;
 use super::walk::{List, walk};
 use std::collections::HashSet;
@@ -84,66 +85,69 @@ fn write_superblocks(device: &dyn Device, superblock: Superblock) -> io::Result<
 /// What a look at its two ends says of a region.
 #[derive(Debug, Clone, Copy)]
 struct Survey {
-    life: RegionLife,
+    region: Region,
     /// The footer of that life; a region that was being filled has none.
     sealed: Option<Trailer>,
 }
 
-/// Rebuilds the index and seals what was open. Returns where the log goes on. What cannot be read is missing
+/// Rebuilds the index and seals what was open. Returns what the log needs to go on. What cannot be read is missing
 /// afterwards; if the device refuses to write, it is served read-only.
-pub(super) fn rebuild_index(store: &Store) -> Next {
-    let geometry = store.geometry;
+pub(super) fn rebuild_index(store: &Store) -> Recovered {
     // A predecessor that was killed may have written what it never flushed. It is found, so it must stay.
     read_only_on_failure(store, store.device.flush());
-    let numbers: Vec<u32> = (0..geometry.region_count).collect();
-    let surveys = in_parallel(&numbers, |number| survey(store, *number));
-    let row = unbroken_row(&geometry, &surveys);
-    let Some(newest) = row.first().map(|survey| survey.life) else {
-        return Next {
-            number: 0,
-            sequence: 1,
-        };
-    };
+    let numbers: Vec<u32> = (0..store.geometry.region_count).collect();
+    let mut surveys: Vec<Survey> = in_parallel(&numbers, |number| survey(store, *number))
+        .into_iter()
+        .flatten()
+        .collect();
+    surveys.sort_by_key(|survey| std::cmp::Reverse(survey.region.life.sequence));
+    let next_sequence = surveys
+        .first()
+        .map_or(1, |newest| newest.region.life.sequence + 1);
+    let used = insert_all(store, &surveys);
+    for survey in &surveys[used..] {
+        // Or it would be back with the next start, without what was said of it later.
+        read_only_on_failure(store, wipe(store, survey.region.life.number).map(drop));
+    }
+    let given_up = surveys.len() - used;
+    let records = store.metrics.slots.get();
+    tracing::info!(regions = used, given_up, records, "cache disk: index rebuilt");
+    Recovered {
+        regions: surveys[..used].iter().rev().map(|survey| survey.region).collect(),
+        next_sequence,
+    }
+}
+
+/// Inserts what the regions hold, newest first, and seals those that are not. Returns how many of them it used.
+fn insert_all(store: &Store, surveys: &[Survey]) -> usize {
     let mut removed = HashSet::new();
+    // The newest of each class may have been being filled, so it may end early.
+    let mut met = [false; 2];
     let mut used = 0;
-    'row: for batch in row.chunks(BATCH) {
+    for batch in surveys.chunks(BATCH) {
         let lists = in_parallel(batch, |survey| list_of(store, *survey));
         for (survey, list) in batch.iter().zip(lists) {
-            store.begin_life(survey.life);
-            insert(store, survey.life, &list.entries, &mut removed);
+            let Region { life, class, .. } = survey.region;
+            store.begin_life(life);
+            insert(store, life, &list.entries, &mut removed);
             used += 1;
             if let Some(records_end) = list.records_end {
                 // It was being filled, or its footer is damaged: from now on it is like the others.
-                let written = write_end(store, survey.life, records_end, &list.entries);
-                read_only_on_failure(store, written.and_then(|()| store.device.flush()));
+                let written = write_end(store, survey.region, records_end, &list.entries);
+                read_only_on_failure(store, written.and_then(|_| store.device.flush()));
             }
-            if !list.complete && survey.life != newest {
-                let region = survey.life.number;
+            let is_newest = !std::mem::replace(&mut met[class.index()], true);
+            if !list.complete && !is_newest {
+                let region = life.number;
                 tracing::warn!(
                     region,
                     "cache disk: part of a region is unreadable; everything older is given up"
                 );
-                break 'row;
+                return used;
             }
         }
     }
-    let given_up = surveys.iter().flatten().count() - used;
-    let records = store.metrics.slots.get();
-    tracing::info!(regions = used, given_up, records, "cache disk: index rebuilt");
-    Next {
-        number: geometry.after(newest.number),
-        sequence: newest.sequence + 1,
-    }
-}
-
-/// The newest region and those before it in the ring, back to the first that is not where it should be.
-fn unbroken_row(geometry: &Geometry, surveys: &[Option<Survey>]) -> Vec<Survey> {
-    let newest = surveys.iter().flatten().max_by_key(|survey| survey.life.sequence);
-    std::iter::successors(newest.copied(), |later| {
-        let before = surveys[geometry.before(later.life.number) as usize]?;
-        (before.life.sequence + 1 == later.life.sequence).then_some(before)
-    })
-    .collect()
+    used
 }
 
 /// Does `work` for every item, several at a time: what waits is the device. The results are in the items' order.
@@ -179,7 +183,8 @@ fn read_only_on_failure(store: &Store, written: io::Result<()>) {
 }
 
 /// Looks at a region's header and trailer. The later of the two lives is the one it is in: a header that was lost
-/// leaves the older life's footer, a region being filled has a header that is newer than its footer.
+/// leaves the older life's footer, a region being filled has a header that is newer than its footer. A header of zeros
+/// says that the region is free, whatever its end says.
 fn survey(store: &Store, number: u32) -> Option<Survey> {
     let header = store
         .read_blocks(number, 0..BLOCK_BYTES as u64)
@@ -188,20 +193,28 @@ fn survey(store: &Store, number: u32) -> Option<Survey> {
     if let Err(error) = header.as_ref().map(drop).and(trailer.as_ref().map(drop)) {
         tracing::warn!(region = number, %error, "cache disk: a region cannot be read");
     }
-    let opened = header
-        .ok()
-        .and_then(|block| RegionLife::decode(store.uuid, number, &block));
-    match (opened, trailer.ok().flatten()) {
-        (Some(opened), Some(trailer)) if opened.sequence > trailer.life.sequence => Some(Survey {
-            life: opened,
-            sealed: None,
-        }),
+    let header = header.ok();
+    if header
+        .as_ref()
+        .is_some_and(|block| block.iter().all(|byte| *byte == 0))
+    {
+        return None;
+    }
+    let opened = header.and_then(|block| Region::decode(store.uuid, number, &block));
+    let trailer = trailer.ok().flatten();
+    match (opened, trailer) {
+        (Some(opened), Some(trailer)) if opened.life.sequence > trailer.region.life.sequence => {
+            Some(Survey {
+                region: opened,
+                sealed: None,
+            })
+        }
         (_, Some(trailer)) => Some(Survey {
-            life: trailer.life,
+            region: trailer.region,
             sealed: Some(trailer),
         }),
         (Some(opened), None) => Some(Survey {
-            life: opened,
+            region: opened,
             sealed: None,
         }),
         (None, None) => None,
@@ -219,7 +232,7 @@ fn list_of(store: &Store, survey: Survey) -> List {
             complete: true,
             records_end: None,
         },
-        None => walk(store, survey.life),
+        None => walk(store, survey.region.life),
     }
 }
 
@@ -242,39 +255,6 @@ fn insert(store: &Store, life: RegionLife, entries: &[FooterEntry], removed: &mu
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_row_ends_where_a_sequence_is_missing_and_never_runs_past_its_beginning() {
-        let geometry = Geometry {
-            region_bytes: 1 << 20,
-            region_count: 5,
-        };
-        let cases: [(&[u64], &[u64]); 7] = [
-            (&[0, 0, 0, 0, 0], &[]),
-            (&[1, 0, 0, 0, 0], &[1]),
-            (&[1, 2, 3, 0, 0], &[3, 2, 1]),
-            (&[6, 7, 3, 4, 5], &[7, 6, 5, 4, 3]),
-            (&[6, 7, 0, 4, 5], &[7, 6, 5, 4]),
-            (&[6, 7, 3, 0, 5], &[7, 6, 5]),
-            (&[6, 7, 3, 9, 5], &[9]),
-        ];
-        for (sequences, expected) in cases {
-            let survey = |(number, sequence): (usize, &u64)| {
-                let life = RegionLife {
-                    number: number as u32,
-                    sequence: *sequence,
-                    life: 1,
-                };
-                (*sequence > 0).then_some(Survey { life, sealed: None })
-            };
-            let surveys: Vec<_> = sequences.iter().enumerate().map(survey).collect();
-            let row: Vec<u64> = unbroken_row(&geometry, &surveys)
-                .iter()
-                .map(|survey| survey.life.sequence)
-                .collect();
-            assert_eq!(row, expected, "{sequences:?}");
-        }
-    }
 
     #[test]
     fn what_is_done_in_parallel_comes_back_in_order() {

@@ -119,14 +119,14 @@ impl Store {
             return Ok(None);
         };
         let end = self.geometry.region_bytes;
-        let (footer, _) = self.read_blocks(trailer.life.number, end - bytes..end)?;
+        let (footer, _) = self.read_blocks(trailer.region.life.number, end - bytes..end)?;
         Ok(trailer.entries(&self.geometry, &footer))
     }
 
     /// Forgets everything that the index knows of a region.
     pub(super) fn forget(&self, life: RegionLife) {
         let list = match self.trailer_of(life.number) {
-            Ok(Some(trailer)) if trailer.life == life => self.list_of(&trailer),
+            Ok(Some(trailer)) if trailer.region.life == life => self.list_of(&trailer),
             Ok(_) => Ok(None),
             Err(error) => Err(error),
         };

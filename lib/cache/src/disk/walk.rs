@@ -52,6 +52,7 @@ pub(super) fn walk(store: &Store, life: RegionLife) -> List {
                 offset_units: (at / UNIT_BYTES) as u32,
                 length_units: (header.span() / UNIT_BYTES) as u32,
                 kind: header.kind,
+                expiry: header.expiry,
             }),
             Kind::Padding => {}
             Kind::End => ended = true,

@@ -1,7 +1,7 @@
 //! Which region is free, and in which order the others were filled.
 
 use super::Class;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 /// Below so many regions there is one log: S would have a region or none, and half the device would be open.
 const LEAST_FOR_S: u32 = 16;
@@ -38,12 +38,12 @@ impl Regions {
 
     /// Says after a restart which regions are full, in the order in which they were opened. All others are free.
     pub fn recover(&mut self, full: impl IntoIterator<Item = (Class, u32)>) {
+        let mut taken = HashSet::new();
         for (class, number) in full {
             self.full[class.index()].push_back(number);
+            taken.insert(number);
         }
-        let full = &self.full;
-        self.free
-            .retain(|number| !full.iter().any(|queue| queue.contains(number)));
+        self.free.retain(|number| !taken.contains(number));
     }
 
     /// Takes a free region to fill it.

@@ -7,8 +7,10 @@
 //! region   ├ header 4 KiB ┼ records, each from a multiple of 512 B … ┼ end ┼ stale ┼ footer ┤
 //! ```
 //!
-//! Regions are filled in ring order, each life of a region under the next *sequence*, so the newest is the one with
-//! the highest and its predecessors lie before it. All numbers are little-endian, all checksums CRC-32C.
+//! Two logs share the regions (`placement/` says which record goes where), each filling one region at a time: a free
+//! one, wherever it lies. Each life of a region has the next *sequence*, so the order of sequences is the order in which
+//! regions were opened. The header of a region that was given up is zeros. All numbers are little-endian, all checksums
+//! CRC-32C.
 //!
 //! What makes a misread impossible, link by link: a region's header and footer carry the device's UUID, so nothing
 //! survives a format; every record carries the *life* of its region, a random number drawn when the region was opened,
@@ -16,6 +18,7 @@
 //! whose entries cover 32 KiB of body each. A reader that has checked these has the right bytes, whatever happened to
 //! the device meanwhile.
 
+pub(super) mod expiry;
 pub(super) mod record;
 pub(super) mod region;
 pub(super) mod superblock;
@@ -31,7 +34,7 @@ pub(super) const REGIONS_START: u64 = 1 << 20;
 /// Records begin at multiples of it: the smallest sector, and a fair price for finding any record with 20 bits.
 pub(super) const UNIT_BYTES: u64 = 512;
 
-/// Fewer regions than this hold nothing worth having: one is being filled while the oldest is given up.
+/// Fewer regions than this hold nothing worth having: one is being filled, one is full, one is in reserve.
 pub(super) const MIN_REGIONS: u64 = 3;
 
 /// How a device is divided; follows from its size and the region size.
@@ -56,16 +59,6 @@ impl Geometry {
     /// The device offset at which a region begins.
     pub(super) fn start_of(&self, region: u32) -> u64 {
         REGIONS_START + u64::from(region) * self.region_bytes
-    }
-
-    /// The region after this one in the ring.
-    pub(super) fn after(&self, region: u32) -> u32 {
-        (region + 1) % self.region_count
-    }
-
-    /// The region before this one in the ring.
-    pub(super) fn before(&self, region: u32) -> u32 {
-        (region + self.region_count - 1) % self.region_count
     }
 
     /// Where records may end at the latest, from the region's start, when the footer is to list `entries` of them:
@@ -116,15 +109,5 @@ mod tests {
                 "{size}"
             );
         }
-    }
-
-    #[test]
-    fn the_ring_closes() {
-        let geometry = Geometry {
-            region_bytes: 1 << 20,
-            region_count: 4,
-        };
-        assert_eq!([0, 1, 2, 3].map(|region| geometry.after(region)), [1, 2, 3, 0]);
-        assert_eq!([0, 1, 2, 3].map(|region| geometry.before(region)), [3, 0, 1, 2]);
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!  0  magic         4  "MRRC"
 //!  4  kind          1  1 head, 2 part, 3 tombstone, 4 padding, 5 end of the region's records
-//!  5  zeros         3
+//!  5  expiry        3  `expiry.rs`
 //!  8  life          8  of the region: a record of an earlier life is not a record
 //! 16  version       8  of the object
 //! 24  key hash     16
@@ -23,6 +23,7 @@
 //! was removed.
 
 use super::UNIT_BYTES;
+use super::expiry::Expiry;
 use bytes::{Buf, BufMut};
 use crc32c::crc32c;
 
@@ -66,6 +67,7 @@ impl Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::disk) struct RecordHeader {
     pub(in crate::disk) kind: Kind,
+    pub(in crate::disk) expiry: Expiry,
     pub(in crate::disk) life: u64,
     pub(in crate::disk) version: u64,
     pub(in crate::disk) key_hash: u128,
@@ -99,6 +101,7 @@ impl RecordHeader {
         debug_assert!(matches!(kind, Kind::Padding | Kind::End) && bytes >= HEADER_BYTES);
         RecordHeader {
             kind,
+            expiry: Expiry::default(),
             life,
             version: 0,
             key_hash: 0,
@@ -113,7 +116,7 @@ impl RecordHeader {
         let mut fields = &mut header[..CHECKED];
         fields.put_slice(MAGIC);
         fields.put_u8(self.kind as u8);
-        fields.put_bytes(0, 3);
+        fields.put_slice(&self.expiry.encode());
         fields.put_u64_le(self.life);
         fields.put_u64_le(self.version);
         fields.put_u128_le(self.key_hash);
@@ -134,9 +137,10 @@ impl RecordHeader {
         }
         fields.advance(MAGIC.len());
         let kind = Kind::from_byte(fields.get_u8())?;
-        fields.advance(3);
+        let expiry = Expiry::decode([fields.get_u8(), fields.get_u8(), fields.get_u8()]);
         let header = RecordHeader {
             kind,
+            expiry,
             life: fields.get_u64_le(),
             version: fields.get_u64_le(),
             key_hash: fields.get_u128_le(),
@@ -254,6 +258,7 @@ mod tests {
     fn header(body_length: usize) -> RecordHeader {
         RecordHeader {
             kind: Kind::Part,
+            expiry: Expiry::default(),
             life: 1,
             version: 2,
             key_hash: 3,
@@ -337,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_header_is_not_believed_with_the_table_and_body_of_an_older_record() {
-        // A torn write: the first sector is new, the rest, sound in itself, is from the last time round the ring.
+        // A torn write: the first sector is new, the rest, sound in itself, is from an earlier life of the region.
         let (new, old) = (vec![1; 600 * CHECKSUM_UNIT / 8], vec![2; 600 * CHECKSUM_UNIT / 8]);
         let mut torn = vec![0; span_of(new.len()) as usize];
         encode_record(header(old.len()), old.chunks(9999), &mut torn);

@@ -3,7 +3,6 @@
 use super::{body, metrics};
 use super::{read_head, read_part};
 use crate::disk::commit::Commit;
-use crate::disk::format::record::Kind;
 use crate::disk::log::Log;
 use crate::disk::queue::{Record, Write};
 use crate::disk::read::Miss;
@@ -54,34 +53,9 @@ fn written_device(sealed: bool) -> MemoryDevice {
     )
     .expect("blank");
     for key in 0..KEYS {
-        let text = Bytes::from(format!("demo/{key}"));
-        let key_length = text.len() as u32;
-        let pieces = vec![text, head_of(key)];
-        put(
-            &mut log,
-            1,
-            Record {
-                kind: Kind::Head,
-                key_hash: key,
-                version: 1,
-                part: 0,
-                key_length,
-                pieces,
-            },
-        );
-        let pieces = vec![part_of(key)];
-        put(
-            &mut log,
-            2,
-            Record {
-                kind: Kind::Part,
-                key_hash: key,
-                version: 1,
-                part: 7,
-                key_length: 0,
-                pieces,
-            },
-        );
+        let text = format!("demo/{key}");
+        put(&mut log, 1, Record::head(key, &text, 1, head_of(key)));
+        put(&mut log, 2, Record::part(key, 1, 7, vec![part_of(key)]));
     }
     (0..KEYS)
         .step_by(3)

@@ -5,14 +5,16 @@ use crate::disk::MemoryDevice;
 use crate::disk::aligned::AlignedBuffer;
 use crate::disk::commit::Commit;
 use crate::disk::device::{BLOCK_BYTES, Device};
-use crate::disk::format::record::Kind;
+use crate::disk::format::region::{Region, RegionLife};
 use crate::disk::format::superblock::Superblock;
 use crate::disk::format::{FORMAT_VERSION, Geometry};
-use crate::disk::log::{Log, Next};
+use crate::disk::log::{Log, Recovered};
 use crate::disk::queue::{Record, Write};
 use crate::disk::recover::{read_or_format, rebuild_index};
 use crate::disk::store::Store;
+use crate::placement::{Class, Settings};
 use bytes::Bytes;
+use model::Moment;
 use rand::RngCore;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -38,48 +40,36 @@ impl RngCore for Constant {
     }
 }
 
-fn opened(device: &Arc<MemoryDevice>) -> (Arc<Store>, Next) {
+fn opened(device: &Arc<MemoryDevice>) -> (Arc<Store>, Recovered) {
     let geometry = Geometry::of(DEVICE_BYTES, REGION_BYTES).expect("large enough");
     let superblock = read_or_format(&**device, geometry, UUID).expect("works");
     assert_eq!(superblock, Superblock { geometry, uuid: UUID });
     let store = Arc::new(Store::new(device.clone(), geometry, UUID, 0, super::metrics()));
-    let next = rebuild_index(&store);
-    (store, next)
+    let recovered = rebuild_index(&store);
+    (store, recovered)
 }
 
 fn head() -> Record {
-    let pieces = vec![
-        Bytes::from_static(b"demo/a.m4s"),
-        Bytes::from_static(b"what is known of it"),
-    ];
+    let encoded = Bytes::from_static(b"what is known of it");
     Record {
-        kind: Kind::Head,
-        key_hash: KEY_HASH,
-        version: 77,
-        part: 0,
-        key_length: 10,
-        pieces,
+        fresh_until: Some(Moment::from_seconds(1000)),
+        revalidates: true,
+        ..Record::head(KEY_HASH, "demo/a.m4s", 77, encoded)
     }
 }
 
 /// Two checksum units, nearly all zeros so that the golden file stays short.
 fn part() -> Record {
     let pieces = vec![Bytes::from(vec![0; 33_000]), Bytes::from_static(b"the end")];
-    Record {
-        kind: Kind::Part,
-        key_hash: KEY_HASH,
-        version: 77,
-        part: 3,
-        key_length: 0,
-        pieces,
-    }
+    Record::part(KEY_HASH, 77, 3, pieces)
 }
 
 /// A device with one sealed region: a head, padding, a part, a tombstone, the end, the footer.
 fn written() -> Arc<MemoryDevice> {
     let device = Arc::new(MemoryDevice::new(DEVICE_BYTES));
-    let (store, next) = opened(&device);
-    let mut log = Log::new(store, next, Box::new(Constant));
+    let (store, recovered) = opened(&device);
+    let settings = Settings::of(3, REGION_BYTES);
+    let mut log = Log::new(store, settings, &recovered, Box::new(Constant));
     let write = |record| Write {
         record,
         ticket: 1,
@@ -135,12 +125,21 @@ fn the_golden_bytes_are_still_read() {
         }
     }
     device.write_at(0, &bytes).expect("works");
-    let (store, next) = opened(&device);
+    let (store, recovered) = opened(&device);
+    let region = Region {
+        life: RegionLife {
+            number: 0,
+            sequence: 1,
+            life: 0xA1A2_A3A4_A5A6_A7A8,
+        },
+        class: Class::M,
+        opened_seconds: 0,
+    };
     assert_eq!(
-        next,
-        Next {
-            number: 1,
-            sequence: 2
+        recovered,
+        Recovered {
+            regions: vec![region],
+            next_sequence: 2
         }
     );
     let found = read_head(&store, KEY_HASH, "demo/a.m4s").expect("found");

@@ -5,14 +5,12 @@ use super::{body, metrics};
 use super::{read_head, read_part};
 use crate::disk::commit::{Commit, Fate};
 use crate::disk::format::Location;
-use crate::disk::format::record::Kind;
 use crate::disk::log::Log;
 use crate::disk::metrics::DiskMetrics;
 use crate::disk::queue::{Record, Write};
 use crate::disk::read::Miss;
 use crate::disk::store::Store;
 use crate::disk::{MemoryDevice, open_log};
-use bytes::Bytes;
 use rand::rngs::{SmallRng, StdRng};
 use rand::seq::IteratorRandom;
 use rand::{Rng, SeedableRng};
@@ -123,15 +121,7 @@ impl Simulation {
         let version = self.number();
         let stamp = self.number();
         let length = self.chance.random_range(0..3000);
-        let text = Bytes::from(key_text(key));
-        let record = Record {
-            kind: Kind::Head,
-            key_hash: key,
-            version,
-            part: 0,
-            key_length: text.len() as u32,
-            pieces: vec![text, body(stamp, length)],
-        };
+        let record = Record::head(key, &key_text(key), version, body(stamp, length));
         self.append(
             Name::Head(key),
             Deed {
@@ -155,14 +145,7 @@ impl Simulation {
         let bytes = body(stamp, length);
         let cut = self.chance.random_range(0..=length);
         let pieces = vec![bytes.slice(..cut), bytes.slice(cut..)];
-        let record = Record {
-            kind: Kind::Part,
-            key_hash: key,
-            version,
-            part,
-            key_length: 0,
-            pieces,
-        };
+        let record = Record::part(key, version, part, pieces);
         self.append(
             Name::Part(key, version, part),
             Deed {

@@ -259,7 +259,7 @@ fn the_oldest_regions_make_room_and_what_is_left_is_found_after_a_restart() {
             assert_eq!(commit.await, Fate::Committed);
         }
         let found = check(&disk).await;
-        // 8 regions of 4 or 5 such parts; the oldest of 25 were given up.
+        // 7 regions of 4 or 5 such parts; the older ones were given up.
         assert!((27..=40).contains(&found.len()), "{found:?}");
         assert_eq!(
             found,
@@ -269,7 +269,8 @@ fn the_oldest_regions_make_room_and_what_is_left_is_found_after_a_restart() {
         assert_eq!(metrics.slots.get(), found.len() as i64);
         assert_eq!(
             metrics.regions_sealed.get() + 1,
-            metrics.regions_reclaimed.get() + 8
+            metrics.regions_reclaimed.get() + 7,
+            "one of the eight is kept free"
         );
         disk.close().await;
         let (successor, _) = open(device);
@@ -512,7 +513,7 @@ fn a_closed_disk_reads_nothing_wrong_while_its_successor_overwrites_it() {
             let commit = successor.put_part(1000 + round, 1, 0, vec![body(1000 + round as u64, 50_000)]);
             assert_eq!(commit.await, Fate::Committed);
         }
-        assert!(found[0] >= 27 && found[39] == 0, "{found:?}");
+        assert!(found[0] >= 24 && found[39] == 0, "{found:?}");
     });
 }
 
@@ -553,10 +554,10 @@ fn what_is_not_ours_or_of_another_version_or_shape_starts_empty() {
             }),
         ),
         (
-            "version 2",
+            "version 3",
             foreign(&|device, block| {
                 block[..8].copy_from_slice(b"MILLRACE");
-                block[8] = 2;
+                block[8] = 3;
                 everywhere(device, block);
             }),
         ),
