@@ -22,8 +22,10 @@ pub struct Faults {
     pub write_errors: f64,
     /// Flushes that fail with EIO.
     pub flush_errors: f64,
-    /// Transfers that end early: the first half is made, then they fail.
-    pub short: f64,
+    /// Reads that end early: the first half is made, then they fail.
+    pub short_reads: f64,
+    /// Writes that end early: the first half is made, then they fail.
+    pub short_writes: f64,
     /// Reads that succeed with one bit turned over; what is stored stays as it is.
     pub flips: f64,
     /// Writes that report success, and of whose sectors each was written by chance.
@@ -103,9 +105,9 @@ impl State {
             self.counts.stalls += 1;
             return Verdict::Stall(self.setting);
         }
-        let errors = match direction {
-            Direction::Read => faults.read_errors,
-            Direction::Write => faults.write_errors,
+        let (errors, short) = match direction {
+            Direction::Read => (faults.read_errors, faults.short_reads),
+            Direction::Write => (faults.write_errors, faults.short_writes),
         };
         if self.happens(errors) {
             match direction {
@@ -114,7 +116,7 @@ impl State {
             }
             return Verdict::Fail(io::Error::from_raw_os_error(libc::EIO));
         }
-        if self.happens(faults.short) {
+        if self.happens(short) {
             self.counts.short += 1;
             return Verdict::Short;
         }
@@ -386,7 +388,8 @@ mod tests {
         let some = Faults {
             read_errors: 0.1,
             write_errors: 0.1,
-            short: 0.1,
+            short_reads: 0.1,
+            short_writes: 0.1,
             flips: 0.2,
             torn: 0.2,
             ..Faults::default()
@@ -457,7 +460,7 @@ mod tests {
         device.read_at(8192, &mut found).expect("read");
         assert_eq!(found[0], 6);
         device.set(Faults {
-            short: 1.0,
+            short_writes: 1.0,
             ..Faults::default()
         });
         writes.begin(0, block(9).into());

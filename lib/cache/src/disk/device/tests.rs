@@ -1,12 +1,13 @@
-//! The ring against a real file.
+//! The ring against a real file, and every engine against a real block device.
 
 use super::aligned::AlignedBuffer;
 use super::deadlines::Deadlines;
 use super::reads::{Reads, Unread};
-use super::{Buffer, Buffers, Device, FileDevice, UringDevice, Writes};
+use super::{Buffer, Buffers, Device, FileDevice, Io, UringDevice, Writes, open_device};
 use prometheus::IntGauge;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -181,4 +182,71 @@ fn an_idle_ring_sleeps() {
     }
     let woken = device.wakeups() - before;
     assert!(woken <= 1, "woken {woken} times with nothing to do");
+}
+
+/// A block device over a file. Detached when dropped.
+struct Loop(PathBuf);
+
+impl Loop {
+    /// `None`, said aloud, where there are none or we may not have one.
+    fn over(file: &Path) -> Option<Loop> {
+        let output = Command::new("losetup")
+            .args(["--find", "--show"])
+            .arg(file)
+            .output();
+        match output {
+            Ok(output) if output.status.success() => {
+                let name = String::from_utf8(output.stdout).expect("a path");
+                Some(Loop(PathBuf::from(name.trim())))
+            }
+            refused => {
+                eprintln!("no loop device here: {refused:?}");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        Command::new("losetup").arg("--detach").arg(&self.0).status().ok();
+    }
+}
+
+#[test]
+fn a_raw_block_device_is_used_as_a_file_is_and_never_beyond_its_end() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("disk.image");
+    std::fs::File::create(&path)
+        .and_then(|file| file.set_len(DEVICE_BYTES))
+        .expect("an image");
+    // Where there is no block device, the file stands for it: all but the opening is the same.
+    let block_device = Loop::over(&path);
+    let device_path = block_device.as_ref().map_or(path.as_path(), |device| &device.0);
+    for (io, byte) in [(Io::Auto, 1), (Io::Threads, 2)] {
+        let device = open_device(device_path, DEVICE_BYTES, io).expect("opened");
+        device.lock(Duration::ZERO).expect("nobody else has it");
+        assert_eq!(device.size(), DEVICE_BYTES);
+        let mut writes = Writes::new(device.clone(), 4);
+        for offset in [0, DEVICE_BYTES / 2, DEVICE_BYTES - (1 << 20)] {
+            let mut buffer: Buffer = AlignedBuffer::zeroed(1 << 20).into();
+            buffer.fill(byte);
+            writes.begin(offset, buffer);
+        }
+        while let Some((result, _)) = writes.finish_oldest() {
+            result.expect("written");
+        }
+        device.flush().expect("flushed");
+        let mut block = AlignedBuffer::zeroed(4096);
+        device.read_at(DEVICE_BYTES - 4096, &mut block).expect("read");
+        assert!(block.iter().all(|found| *found == byte));
+        assert!(device.read_at(DEVICE_BYTES, &mut block).is_err(), "past the end");
+        device.unlock().expect("released");
+    }
+    if block_device.is_some() {
+        let error = open_device(device_path, 2 * DEVICE_BYTES, Io::Auto)
+            .err()
+            .expect("too small");
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    }
 }

@@ -1,6 +1,7 @@
 //! Stories that take the whole tier, or most of it.
 
 mod damage;
+mod faults;
 mod golden;
 mod simulation;
 mod stories;
