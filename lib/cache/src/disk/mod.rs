@@ -22,6 +22,7 @@
 mod commit;
 mod device;
 mod format;
+mod identity;
 mod index;
 mod log;
 mod metrics;
@@ -33,6 +34,7 @@ mod recover;
 mod removals;
 mod store;
 mod table;
+mod tenure;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -43,8 +45,10 @@ pub use device::{
     BLOCK_BYTES, Buffer, Buffers, Completion, Device, Direction, Engine, FaultCounts, Faults, FaultyDevice,
     FileDevice, Io, MemoryDevice, ThreadsDevice, Transfer, UringDevice, Writes, open_device,
 };
+pub(crate) use identity::{identify, try_writing, wipe};
 pub use metrics::DiskMetrics;
 pub use options::Options;
+pub(crate) use tenure::Retirement;
 
 use crate::key::Key;
 use crate::placement::Settings;
@@ -82,6 +86,7 @@ struct Shared {
     store: Arc<Store>,
     queue: Arc<Queue>,
     reads: Reads,
+    writer: Retirement,
 }
 
 impl Disk {
@@ -122,14 +127,23 @@ impl Disk {
         let reads = Reads::new(device, buffers, Arc::new(deadlines));
         let queue = Arc::new(Queue::new(options.queue_bytes, store.metrics.queue_bytes.clone()));
         let writer = Writer::new(log, store.clone(), options.commit_delay);
+        let (at_work, retirement) = Retirement::of_one_at_work();
         std::thread::Builder::new()
             .name("cache-disk-write".to_owned())
             .spawn({
                 let queue = queue.clone();
-                move || writer.run(&queue)
+                move || {
+                    let _at_work = at_work;
+                    writer.run(&queue);
+                }
             })?;
         Ok(Disk {
-            shared: Arc::new(Shared { store, queue, reads }),
+            shared: Arc::new(Shared {
+                store,
+                queue,
+                reads,
+                writer: retirement,
+            }),
         })
     }
 
