@@ -1,4 +1,4 @@
-//! Who was dropped unread, for as long as it takes to write M once: a table of fingerprints with a stamp each.
+//! Who was dropped unread, for as long as it takes to drop half the disk: a table of fingerprints with a stamp each.
 //!
 //! Exact order is not needed, so there is no queue: a bucket of four takes a new fingerprint in place of its oldest, and
 //! one whose stamp is too old is as good as gone. 8 bytes each, 50 MB for a device of 3 TB.
@@ -8,6 +8,9 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// One fingerprint for so many bytes of the device: about half the mean size of an object of video.
 const BYTES_PER_ENTRY: u64 = 512 << 10;
 const WAYS: usize = 4;
+/// A shade lasts until the disk's capacity divided by this was dropped. As long again, and M fills with what comes back
+/// too seldom: up to 3 % more byte misses in simulation.
+const CAPACITY_PER_LIFE: u64 = 2;
 /// Buckets, at least and at most: small test devices have many small objects, and 128 MB are enough for any.
 const BUCKETS: std::ops::RangeInclusive<u64> = 256..=(4 << 20);
 
@@ -17,7 +20,7 @@ pub(super) struct Ghost {
     buckets: Box<[[Shade; WAYS]]>,
     /// Bytes dropped so far, which is the time here.
     dropped: u64,
-    /// How much time a shade has: what the disk holds.
+    /// How much time a shade has, in the same unit.
     lasts: u64,
     seed: u64,
 }
@@ -37,7 +40,7 @@ impl Ghost {
         Ghost {
             buckets: vec![[Shade::default(); WAYS]; buckets as usize].into_boxed_slice(),
             dropped: 0,
-            lasts: capacity_bytes.max(1),
+            lasts: (capacity_bytes / CAPACITY_PER_LIFE).max(1),
             seed,
         }
     }
@@ -84,21 +87,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shade_lasts_until_the_disk_was_dropped_once() {
+    fn a_shade_lasts_until_half_the_disk_was_dropped() {
         let mut ghost = Ghost::new(1 << 30, 1);
         assert!(!ghost.remembers(7));
         ghost.remember(7, 1 << 20);
-        for object in 0..1023 {
+        for object in 0..511 {
             assert!(ghost.remembers(7));
             ghost.remember(1000 + object, 1 << 20);
         }
         ghost.remember(8, 2 << 20);
-        assert!(!ghost.remembers(7) && ghost.remembers(8) && ghost.remembers(1500));
+        assert!(!ghost.remembers(7) && ghost.remembers(8) && ghost.remembers(1300));
     }
 
     #[test]
     fn strangers_are_hardly_ever_taken_for_shades() {
-        let mut ghost = Ghost::new(1 << 40, 2);
+        let mut ghost = Ghost::new(1 << 41, 2);
         (0..1_000_000).for_each(|object| ghost.remember(object, 1 << 20));
         let known = (0..1_000_000).filter(|object| ghost.remembers(*object)).count();
         let strangers = (1_000_000..2_000_000)

@@ -2,16 +2,16 @@
 //!
 //! ```text
 //!             first touch        ┌────────┐  read since it was written: copied
-//!  admit ───────────────────────→│ S 10 % │──────────────────────┐
+//!  admit ───────────────────────→│ S  5 % │──────────────────────┐
 //!    │                           └───┬────┘                      ↓
 //!    │ in the ghost, read twice      │ not read: dropped     ┌────────┐  read: copied, one degree colder
-//!    │ while in RAM, seen before     └───→ ghost             │ M 90 % │───┐
+//!    │ while in RAM, seen before     └───→ ghost             │ M 95 % │───┐
 //!    ├──────────────────────────────────────────────────────→│        │←──┘
 //!    └─ refused: fleeting, beyond the write budget           └────────┘  not read: dropped
 //! ```
 //!
 //! S3-FIFO (Yang et al., SOSP 2023) with a region of the log as the unit that is given up: whatever is written is written
-//! in sequence, and what only one client ever asked for leaves after a tenth of the disk has been written instead of
+//! in sequence, and what only one client ever asked for leaves after a twentieth of the disk was written instead of
 //! after all of it. Copying costs writes, so it has two bounds ([`survivors`]): a share of what is written, which holds
 //! down wear, and a share of a region, which sees to it that giving up a region always yields room.
 //!
@@ -89,14 +89,17 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The usual shares for a device: S a tenth, copies an eighth, no bound on writes.
+    /// The usual shares for a device: S a twentieth, copies 13 %, no bound on writes.
+    ///
+    /// Simulated on Zipf popularity, HLS sessions and floods at 1 to 10 % of the footprint, an S of a tenth has 1 to 2 %
+    /// more byte misses. With these copies, headers and padding included, the log writes at most 1.15 times what it is given.
     #[must_use]
     pub fn of(regions: u32, region_bytes: u64) -> Settings {
         Settings {
             regions,
             region_bytes,
-            s_share: 0.1,
-            copied_share: 0.125,
+            s_share: 0.05,
+            copied_share: 0.13,
             drive_writes_per_day: 0.0,
             seed: 0,
         }
