@@ -1,5 +1,6 @@
 //! A whole CDN on one machine, load generators, and a comparison with peers.
 
+mod cache;
 mod client;
 mod compare;
 mod content;
@@ -13,6 +14,7 @@ mod scrape;
 mod stop;
 mod table;
 mod up;
+mod zipf;
 
 use std::process::ExitCode;
 
@@ -28,6 +30,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Simulate, check and stress the cache engine
+    #[command(subcommand)]
+    Cache(cache::Command),
     /// Serve demo content, count requests, and misbehave on request
     Origin(origin::Options),
     /// Compare the edge with nginx, Traffic Server and Varnish, side by side on this machine
@@ -46,6 +51,7 @@ fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         match arguments.command {
+            Command::Cache(command) => cache::run(command).await,
             Command::Origin(options) => origin::run(options).await,
             Command::Compare(options) => compare::run(options).await,
             Command::Play(options) => play::run(options).await,

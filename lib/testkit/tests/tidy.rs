@@ -13,7 +13,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("edge", &["proxy", "cache", "model", "daemon"]),
     ("parent", &["proxy", "cache", "model", "daemon"]),
     ("testkit", &["model"]),
-    ("loadtest", &["testkit", "model", "daemon"]),
+    ("loadtest", &["testkit", "cache", "model", "daemon"]),
 ];
 
 /// Packages that serve: nothing of the testkit may be in them.

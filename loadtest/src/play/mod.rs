@@ -5,7 +5,6 @@ mod playlist;
 mod report;
 mod tally;
 mod viewer;
-mod zipf;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,7 +21,6 @@ use tokio::time::Instant;
 use self::habits::Habits;
 use self::report::{Memory, Outcome};
 use self::viewer::{Edge, Stage};
-use self::zipf::Zipf;
 use crate::client::ask;
 use crate::content::Library;
 use crate::own::{self, Folder, Wishes};
@@ -30,6 +28,7 @@ use crate::scrape::{self, Totals};
 use crate::stop::{self, Stop};
 use crate::up::fleet::Fleet;
 use crate::up::plan::Plan;
+use crate::zipf::Zipf;
 use crate::{measure, memory, up};
 
 /// How often the memory of the daemons is read.

@@ -16,10 +16,10 @@ use tokio::time::Instant;
 use super::habits::Habits;
 use super::playlist;
 use super::tally::{Tally, edge_hit};
-use super::zipf::Zipf;
 use crate::client::{Connection, Protocol, describe};
 use crate::content::{Content, Library};
 use crate::histogram::record;
+use crate::zipf::Zipf;
 
 /// A request that takes longer has failed.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
