@@ -4,6 +4,7 @@
 //!
 //! ```text
 //!  1  format (FORMAT)                                   first, so that another format is refused before anything is read
+//!  8  sequence     8  checked                           of purges: validated after the one, judged up to the other
 //!  8  version      4  revision      2  status
 //!  8  length (u64::MAX = not known)
 //!  8  generated_at   8  lifetime   8  stale-while-revalidate   8  stale-if-error   (milliseconds)
@@ -20,10 +21,14 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use model::Moment;
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 /// The layout drawn above. A record of another format is not read: the object counts as absent.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 /// What `length` holds when it is not known.
 const LENGTH_UNKNOWN: u64 = u64::MAX;
 const MUST_REVALIDATE: u8 = 1;
@@ -42,6 +47,11 @@ pub struct Head {
     /// Bytes of the body; `None` while it grows without `Content-Length`.
     pub length: Option<u64>,
     pub freshness: Freshness,
+    /// The latest purge that was known before upstream was asked for it, or to confirm it (see [`crate::purge`]): drawn
+    /// by the claim, given by [`crate::Lead`].
+    pub sequence: u64,
+    /// No purge up to here covers it.
+    checked: AtomicU64,
     /// Counts the refreshes of this version: of two heads with one version the higher revision is the newer.
     pub(crate) revision: u32,
     prepared: ArcSwapOption<Prepared>,
@@ -96,9 +106,37 @@ impl Head {
             fields,
             length,
             freshness,
+            sequence: 0,
+            checked: AtomicU64::new(0),
             revision: 0,
             prepared: ArcSwapOption::empty(),
         }
+    }
+
+    /// Up to which purge it was judged.
+    pub(crate) fn checked(&self) -> u64 {
+        // It orders nothing: what it is compared with does.
+        self.checked.load(Ordering::Relaxed)
+    }
+
+    /// No purge up to `sequence` covers it.
+    pub(crate) fn raise_checked(&self, sequence: u64) {
+        self.checked.fetch_max(sequence, Ordering::Relaxed);
+    }
+
+    /// It was validated after the purge of `sequence`, as its claim drew it.
+    pub(crate) fn set_sequence(&mut self, sequence: u64) {
+        self.sequence = sequence;
+        self.checked = AtomicU64::new(sequence);
+    }
+
+    /// The same head, stale from `since` on, and judged up to `judged`: it was purged softly.
+    pub(crate) fn stale_since(&self, since: Moment, judged: u64) -> Head {
+        let mut head = self.with_same_length();
+        let age = since.since(head.freshness.generated_at);
+        head.freshness.lifetime = head.freshness.lifetime.min(age);
+        head.raise_checked(judged);
+        head
     }
 
     /// The slot for the response head in wire form.
@@ -110,12 +148,21 @@ impl Head {
     /// The same head once its length is known.
     pub(crate) fn with_length(&self, length: u64) -> Head {
         Head {
+            length: Some(length),
+            ..self.with_same_length()
+        }
+    }
+
+    fn with_same_length(&self) -> Head {
+        Head {
             key: self.key.clone(),
             version: self.version,
             status: self.status,
             fields: self.fields.clone(),
-            length: Some(length),
+            length: self.length,
             freshness: self.freshness,
+            sequence: self.sequence,
+            checked: AtomicU64::new(self.checked()),
             revision: self.revision,
             prepared: ArcSwapOption::empty(),
         }
@@ -140,9 +187,16 @@ impl Head {
     /// (a key or name over 64 KiB, more than 65,535 fields): such an object is not kept on disk.
     #[must_use]
     pub fn encode(&self) -> Option<Vec<u8>> {
+        self.encode_checked(u64::MAX)
+    }
+
+    /// The same, saying that it was judged up to `durable` at most: the latest purge that its disk knows.
+    pub(crate) fn encode_checked(&self, durable: u64) -> Option<Vec<u8>> {
         let text = self.key.text().as_bytes();
-        let mut record = Vec::with_capacity(64 + text.len() + self.fields.len() * 48);
+        let mut record = Vec::with_capacity(80 + text.len() + self.fields.len() * 48);
         record.push(FORMAT);
+        record.extend_from_slice(&self.sequence.to_le_bytes());
+        record.extend_from_slice(&self.checked().min(durable).to_le_bytes());
         record.extend_from_slice(&self.version.to_le_bytes());
         record.extend_from_slice(&self.revision.to_le_bytes());
         record.extend_from_slice(&self.status.as_u16().to_le_bytes());
@@ -183,6 +237,8 @@ impl Head {
             FORMAT => {}
             other => return Err(HeadError::Format(other)),
         }
+        let sequence = u64::from_le_bytes(rest.array()?);
+        let checked = u64::from_le_bytes(rest.array()?);
         let version = u64::from_le_bytes(rest.array()?);
         let revision = u32::from_le_bytes(rest.array()?);
         let status = StatusCode::from_u16(u16::from_le_bytes(rest.array()?))
@@ -225,6 +281,8 @@ impl Head {
             must_revalidate,
         };
         Ok(Head {
+            sequence,
+            checked: AtomicU64::new(checked),
             version,
             revision,
             ..Head::new(key, status, fields, length, freshness)
@@ -287,6 +345,8 @@ mod tests {
         let key = Key::new("demo", "/demo/master.m3u8?a=1");
         Head {
             version: 7 << 40,
+            sequence: 5 << 40,
+            checked: AtomicU64::new(6 << 40),
             revision: 3,
             ..Head::new(key, StatusCode::PARTIAL_CONTENT, fields, Some(1 << 33), freshness)
         }
@@ -305,6 +365,7 @@ mod tests {
         let back = Head::decode(&head.encode().unwrap()).unwrap();
         assert_eq!(back.key, head.key);
         assert_eq!(back.age_rank(), head.age_rank());
+        assert_eq!((back.sequence, back.checked()), (5 << 40, 6 << 40));
         assert_eq!(back.status, head.status);
         assert_eq!(back.length, head.length);
         assert_eq!(back.freshness, head.freshness);
@@ -316,6 +377,32 @@ mod tests {
             ..sample()
         };
         assert_eq!(Head::decode(&unknown.encode().unwrap()).unwrap().length, None);
+    }
+
+    #[test]
+    fn a_record_never_says_more_of_purges_than_is_durable() {
+        let record = sample().encode_checked(9).unwrap();
+        let back = Head::decode(&record).unwrap();
+        assert_eq!((back.sequence, back.checked()), (5 << 40, 9));
+    }
+
+    #[test]
+    fn what_is_purged_softly_is_stale_from_then_on_and_never_fresh_for_longer_than_it_was() {
+        let generated_at = sample().freshness.generated_at;
+        for (after, lifetime) in [(0, 0), (60, 60), (3600, 3600), (9999, 3600)] {
+            let stale = sample().stale_since(generated_at + Duration::from_secs(after), 7 << 40);
+            assert_eq!(stale.freshness.lifetime, Duration::from_secs(lifetime));
+            assert_eq!(
+                (stale.checked(), stale.age_rank()),
+                (7 << 40, sample().age_rank())
+            );
+        }
+        let before = sample().stale_since(Moment(5), 7 << 40);
+        assert_eq!(
+            before.freshness.lifetime,
+            Duration::ZERO,
+            "the clock was set back"
+        );
     }
 
     #[test]

@@ -5,8 +5,7 @@
 //!            placement/  pure decisions: what a disk takes, and what stays when it makes room
 //!
 //!  peek ─────────────→ ram.rs      hot objects: small ones whole, larger ones in 256 KiB chunks
-//!  look_up ──────────→ fill/  →  ram.rs  →  disks/ (reading.rs: one read for all who ask at once)
-//!                                             └→ disk/ for each device: the log, and who looks after it
+//!  look_up ──────────→ fill/  →  ram.rs  →  disk/ (reading.rs: one read for all who ask at once)
 //!  claim → Lead ─────→ fill/       one fetch per object, however many ask
 //!            Filler ─→ growing object ─→ readers of every core (relay.rs)
 //!                        └→ RAM chunk by chunk, disk part by part (tiers.rs: where a version's bytes are)
@@ -18,12 +17,12 @@
 //! - An object that is being filled or written stays in the flight table until its disk copy is there or given up,
 //!   so it is never in neither place.
 //! - A reader gets the bytes of one version, in order, or an error: an aborted fill never looks like a short success.
+//! - What is purged is not served to who asks after the purge, whatever is being filled, written, restarted or refreshed.
 //! - A failing or full disk costs a copy, never a request.
 //! - Nothing in here asks what time it is: whoever calls brings [`model::Moment`]s.
 
 pub mod cache;
 pub mod disk;
-pub mod disks;
 pub mod fill;
 pub mod head;
 pub mod key;
@@ -31,6 +30,7 @@ pub mod metrics;
 pub mod object;
 pub mod placement;
 pub mod policy;
+pub mod purge;
 mod ram;
 mod read_ahead;
 pub mod reader;
@@ -41,7 +41,6 @@ mod touched;
 
 pub use cache::{Cache, Limits, LookUp};
 pub use disk::Disk;
-pub use disks::Disks;
 pub use fill::{Claim, Failure, Filler, Flight, Lead, Outcome, Overrun};
 pub use head::{Head, Prepared};
 pub use key::Key;

@@ -1,5 +1,6 @@
 //! What the engine counts. Values are handed a registry once; the help texts tell an operator whether to worry.
 
+use crate::purge::PurgeMetrics;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 /// The engine's counters and gauges. Cheap to clone: every clone counts into the same values.
@@ -37,6 +38,7 @@ pub struct Metrics {
     pub(crate) disk_copies_kept: IntCounter,
     pub(crate) disk_copies_dropped: IntCounter,
     pub(crate) spilled_bytes: IntCounter,
+    pub(crate) purges: PurgeMetrics,
 }
 
 impl Metrics {
@@ -165,6 +167,7 @@ impl Metrics {
                 "spilled_bytes_total",
                 "Bytes of fills let go under memory pressure; readers take them from RAM tier or disk, or lag.",
             )?,
+            purges: PurgeMetrics::new(registry)?,
         })
     }
 }
