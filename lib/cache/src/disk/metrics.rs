@@ -29,6 +29,18 @@ pub struct DiskMetrics {
     pub committed: Committed,
     pub dropped: Dropped,
     pub reads: Reads,
+    pub journal: JournalMetrics,
+}
+
+/// The journal of purges.
+#[derive(Debug, Clone)]
+pub struct JournalMetrics {
+    pub bytes: IntGauge,
+    pub commits: IntCounter,
+    pub beginnings: IntCounter,
+    pub written_bytes: IntCounter,
+    pub errors: IntCounter,
+    pub seconds: Histogram,
 }
 
 /// Records that reached the disk, by kind.
@@ -87,6 +99,37 @@ impl DiskMetrics {
              kernel log; out_of_range: a mistake of ours, please report.",
             "result",
         )?;
+        let journal = JournalMetrics {
+            bytes: within.gauge(
+                "journal_bytes",
+                "Bytes of the purge journal in use. Grows with every commit and falls when the journal is begun anew. \
+                 Normal.",
+            )?,
+            commits: within.counter(
+                "journal_commits_total",
+                "Commits of the purge journal: each acknowledges all purges that waited. Normal.",
+            )?,
+            beginnings: within.counter(
+                "journal_beginnings_total",
+                "How often the purge journal was begun anew, because its half was full or harmed by a crash. Many a \
+                 minute: purge by tag or prefix instead of URL by URL.",
+            )?,
+            written_bytes: within.counter(
+                "journal_written_bytes_total",
+                "Bytes written to the purge journal, both copies counted. Far below the bytes of fills, or purges \
+                 wear the drive.",
+            )?,
+            errors: within.counter(
+                "journal_errors_total",
+                "Commits of the purge journal that failed: their purges are in force, but were not acknowledged and \
+                 would not survive a restart. Worry: look at the log and the drive.",
+            )?,
+            seconds: within.seconds(
+                "journal_commit_seconds",
+                "Time of one commit of the purge journal: how long a purge takes to be acknowledged. Above 0.05 s the \
+                 drive is slow or saturated.",
+            )?,
+        };
         Ok(DiskMetrics {
             capacity_bytes: within.gauge(
                 "capacity_bytes",
@@ -149,8 +192,7 @@ impl DiskMetrics {
             )?,
             write_errors: within.counter(
                 "write_errors_total",
-                "Writes or flushes that the device refused. The first one makes the device read-only until a \
-                 probe finds that it can be written: look at the log.",
+                "Writes or flushes that the device refused. The first one makes the cache read-only: look at the log.",
             )?,
             regions_sealed: within.counter(
                 "regions_sealed_total",
@@ -177,6 +219,7 @@ impl DiskMetrics {
                 read_only: dropped.with_label_values(&["read_only"]),
                 failed: dropped.with_label_values(&["failed"]),
             },
+            journal,
             reads: Reads {
                 hit: reads.with_label_values(&["hit"]),
                 absent: reads.with_label_values(&["absent"]),
@@ -239,7 +282,7 @@ mod tests {
         let registry = Registry::new();
         DiskMetrics::register(&registry, "/dev/a").expect("first registration");
         let families = registry.gather();
-        assert_eq!(families.len(), 20);
+        assert_eq!(families.len(), 26);
         for family in families {
             assert!(
                 family.name().starts_with("millrace_cache_disk_"),

@@ -6,6 +6,7 @@
 //!                                 drops)         deadlines)    `placement/` says what is given up)
 //!                                                                │ publishes
 //!  has_part ────────────────────────────────────────────────→ index.rs ←── recover.rs at start
+//!  record ──→ journal/ (one thread, group commits) ──→ device
 //!  head, read ──→ read.rs ──→ index.rs, device/ (io_uring or threads, bounded buffers), checksums
 //! ```
 //!
@@ -15,6 +16,7 @@
 //! Invariants, each held by a test:
 //! - No wrong byte is ever returned: every read checks the record's header, its key, and the checksums of what it returns.
 //! - A record that was committed survives the process; one that was flushed (within a second) survives loss of power.
+//! - A purge that was acknowledged is known after any crash, or the device starts empty.
 //! - A removed key does not come back, before or after a restart, once its tombstone is flushed.
 //! - Nobody who puts or looks up waits for the device's writer: a full queue drops the copy, a full read queue is a miss.
 //! - A block that holds a committed record is not written again until its region is reclaimed.
@@ -22,8 +24,8 @@
 mod commit;
 mod device;
 mod format;
-mod identity;
 mod index;
+mod journal;
 mod log;
 mod metrics;
 mod open_region;
@@ -34,7 +36,6 @@ mod recover;
 mod removals;
 mod store;
 mod table;
-mod tenure;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -45,18 +46,20 @@ pub use device::{
     BLOCK_BYTES, Buffer, Buffers, Completion, Device, Direction, Engine, FaultCounts, Faults, FaultyDevice,
     FileDevice, Io, MemoryDevice, ThreadsDevice, Transfer, UringDevice, Writes, open_device,
 };
-pub(crate) use identity::{identify, try_writing, wipe};
 pub use metrics::DiskMetrics;
 pub use options::Options;
-pub(crate) use tenure::Retirement;
 
 use crate::key::Key;
 use crate::placement::Settings;
+use crate::purge::{self, Entry, Purges};
 use bytes::Bytes;
 use device::aligned;
 use device::deadlines::Deadlines;
 use device::reads::Reads;
 use format::Geometry;
+use format::superblock::Superblock;
+use journal::keeper::Keeper;
+use journal::{Journal, Opened};
 use log::Log;
 use queue::{Queue, Record, Refusal};
 use rand::rngs::StdRng;
@@ -64,7 +67,7 @@ use rand::{Rng, SeedableRng};
 use read::Miss;
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 use store::Store;
 use writer::Writer;
@@ -86,7 +89,6 @@ struct Shared {
     store: Arc<Store>,
     queue: Arc<Queue>,
     reads: Reads,
-    writer: Retirement,
 }
 
 impl Disk {
@@ -122,28 +124,20 @@ impl Disk {
             &mut StdRng::from_os_rng(),
         )?;
         store.metrics.recovery_seconds.set(start.elapsed().as_secs_f64());
+        keep_journal(&store)?;
         let buffers = Buffers::new(options.read_buffer_bytes, store.metrics.read_buffer_bytes.clone());
         let deadlines = Deadlines::start(options.read_deadline)?;
         let reads = Reads::new(device, buffers, Arc::new(deadlines));
         let queue = Arc::new(Queue::new(options.queue_bytes, store.metrics.queue_bytes.clone()));
         let writer = Writer::new(log, store.clone(), options.commit_delay);
-        let (at_work, retirement) = Retirement::of_one_at_work();
         std::thread::Builder::new()
             .name("cache-disk-write".to_owned())
             .spawn({
                 let queue = queue.clone();
-                move || {
-                    let _at_work = at_work;
-                    writer.run(&queue);
-                }
+                move || writer.run(&queue)
             })?;
         Ok(Disk {
-            shared: Arc::new(Shared {
-                store,
-                queue,
-                reads,
-                writer: retirement,
-            }),
+            shared: Arc::new(Shared { store, queue, reads }),
         })
     }
 
@@ -210,6 +204,33 @@ impl Disk {
             store.metrics.removals_lost.inc();
         }
         store.index.remove(store.index.head(key_hash));
+    }
+
+    /// Shares with `purges` what this device's journal knows of them, and keeps the journal from now on. Before the
+    /// first look-up, once.
+    pub fn join(&self, purges: &Arc<Purges>) {
+        if let Some(keeper) = self.shared.store.keeper.get() {
+            keeper.join(purges);
+        }
+    }
+
+    /// Writes all that is known of purges into this device's journal: another device has joined since, or came back.
+    pub fn renew_journal(&self) {
+        if let Some(keeper) = self.shared.store.keeper.get() {
+            keeper.renew();
+        }
+    }
+
+    /// Journals a purge that [`Purges`] has recorded. Resolves when it is on stable storage; fails when the device does, or is
+    /// closed. The entry is on its way when this returns.
+    pub fn record(&self, entry: Entry) -> impl Future<Output = io::Result<()>> + Send + use<> {
+        let recorded = self.shared.store.keeper.get().map(|keeper| keeper.record(entry));
+        async move {
+            match recorded {
+                Some(recorded) => recorded.await,
+                None => Err(io::Error::other("the purge journal is not kept")),
+            }
+        }
     }
 
     /// Writes what waits, seals the open region, flushes and lets go of the device. Reading goes on; nothing is
@@ -281,6 +302,7 @@ fn open_log(
         io::Error::new(io::ErrorKind::InvalidInput, message)
     })?;
     let superblock = recover::read_or_format(&*device, geometry, chance.random())?;
+    let (superblock, journal) = open_journal(&device, superblock, chance)?;
     let store = Arc::new(Store::new(
         device,
         geometry,
@@ -288,6 +310,7 @@ fn open_log(
         chance.random(),
         metrics,
     ));
+    *store.journal.lock() = Some(journal);
     let recovered = recover::rebuild_index(&store);
     let settings = Settings {
         s_share: 0.0,
@@ -301,4 +324,42 @@ fn open_log(
         Box::new(StdRng::from_rng(chance)),
     );
     Ok((store, log))
+}
+
+/// The purge journal of a device of ours. One that may have lost what it acknowledged leaves nothing to believe: the
+/// device is formatted.
+fn open_journal(
+    device: &Arc<dyn Device>,
+    superblock: Superblock,
+    chance: &mut StdRng,
+) -> io::Result<(Superblock, (Journal, purge::Record))> {
+    let geometry = superblock.geometry;
+    let open = |superblock: Superblock, chance: &mut StdRng| {
+        let chance = Box::new(StdRng::from_rng(chance));
+        journal::open(device.clone(), &geometry, superblock.uuid, chance)
+    };
+    if let Opened::Whole(journal, found) = open(superblock, chance)? {
+        return Ok((superblock, (journal, found)));
+    }
+    let reason = "its purge journal is damaged, and what was purged cannot be told from what was not";
+    let superblock = recover::format(&**device, geometry, chance.random(), reason)?;
+    match open(superblock, chance)? {
+        Opened::Whole(journal, found) => Ok((superblock, (journal, found))),
+        Opened::Damaged => Err(io::Error::other(
+            "cache disk: the purge journal that was just written cannot be read back: replace the drive",
+        )),
+    }
+}
+
+/// Starts the thread that keeps the journal.
+fn keep_journal(store: &Arc<Store>) -> io::Result<()> {
+    let Some((journal, found)) = store.journal.lock().take() else {
+        return Ok(());
+    };
+    let weak = Arc::downgrade(store);
+    let oldest = move || Weak::upgrade(&weak).map_or(0, |store| store.oldest_sequence());
+    let keeper = Keeper::start(journal, found, store.metrics.clone(), oldest)?;
+    // Nobody else starts one: the store is not shared yet.
+    drop(store.keeper.set(keeper));
+    Ok(())
 }

@@ -11,6 +11,7 @@ use super::format::record::Kind;
 use super::format::region::{FooterEntry, Region, RegionLife, Trailer};
 use super::format::superblock::{Foreign, OFFSETS, Superblock};
 use super::format::{FORMAT_VERSION, Geometry};
+use super::journal;
 use super::log::Recovered;
 use super::open_region::{wipe, write_end};
 use super::store::Store;
@@ -59,14 +60,23 @@ pub(super) fn read_or_format(
         (None, (_, true)) => "it is blank".to_owned(),
         (None, _) => "it holds nothing of ours".to_owned(),
     };
+    format(device, geometry, fresh_uuid, &reason)
+}
+
+/// Makes the device ours and empty, and says why.
+pub(super) fn format(
+    device: &dyn Device,
+    geometry: Geometry,
+    uuid: u128,
+    reason: &str,
+) -> io::Result<Superblock> {
     tracing::warn!(
         reason,
         "cache disk: the device is formatted and the cache starts empty"
     );
-    let superblock = Superblock {
-        geometry,
-        uuid: fresh_uuid,
-    };
+    let superblock = Superblock { geometry, uuid };
+    // First, so that a device that is ours has a journal.
+    journal::format(device, &geometry, uuid)?;
     write_superblocks(device, superblock)?;
     Ok(superblock)
 }

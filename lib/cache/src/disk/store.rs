@@ -5,11 +5,15 @@ use super::device::{BLOCK_BYTES, Device};
 use super::format::region::{FooterEntry, RegionLife, Trailer};
 use super::format::{Geometry, record::Kind};
 use super::index::{Identity, Index};
+use super::journal::Journal;
+use super::journal::keeper::Keeper;
 use super::metrics::DiskMetrics;
 use super::removals::Removals;
+use crate::purge;
+use parking_lot::Mutex;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// One device, opened.
 pub(super) struct Store {
@@ -18,6 +22,9 @@ pub(super) struct Store {
     pub(super) uuid: u128,
     pub(super) index: Index,
     pub(super) removals: Removals,
+    /// The purge journal as it was found, until somebody keeps it.
+    pub(super) journal: Mutex<Option<(Journal, purge::Record)>>,
+    pub(super) keeper: OnceLock<Keeper>,
     pub(super) metrics: DiskMetrics,
     lives: Box<[Life]>,
     read_only: AtomicBool,
@@ -50,6 +57,8 @@ impl Store {
             uuid,
             index,
             removals: Removals::default(),
+            journal: Mutex::default(),
+            keeper: OnceLock::new(),
             lives: (0..geometry.region_count).map(|_| Life::default()).collect(),
             read_only: AtomicBool::new(false),
             metrics,
@@ -152,6 +161,11 @@ impl Store {
                 self.index.forget_region(life.number);
             }
         }
+    }
+
+    /// A purge sequence that everything on the device was judged after; 0 while that is not known.
+    pub(super) fn oldest_sequence(&self) -> u64 {
+        0
     }
 
     /// Nothing will be written any more.

@@ -85,6 +85,9 @@ impl Writer {
         self.judge(sealed, Instant::now());
         let failed = self.store.is_read_only();
         self.store.set_read_only();
+        if let Some(keeper) = self.store.keeper.get() {
+            keeper.close_and_wait();
+        }
         if let Err(error) = self.store.device.unlock() {
             tracing::error!(%error, "cache disk: the lock cannot be released; the next process will wait for our exit");
         }
@@ -96,8 +99,8 @@ impl Writer {
         if let Err(error) = result {
             tracing::error!(
                 %error,
-                "cache disk: a write failed; what is there is still served, nothing more is written until the device is \
-                 opened anew: check the drive"
+                "cache disk: a write failed; nothing more is written until restart, what is there is still served: \
+                 check the drive"
             );
             self.store.metrics.write_errors.inc();
             self.store.set_read_only();

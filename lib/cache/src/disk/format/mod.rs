@@ -1,8 +1,8 @@
 //! The bytes on the device: what each block and record looks like, and how it is recognised. Pure: bytes in, values out.
 //!
 //! ```text
-//! 0        64 KiB      1 MiB                                                                      end
-//! ├ superblock ┼ superblock ┼ region 0 ┼ region 1 ┼ … ┼ region n−1 ┼ less than a region, unused ┤
+//! 0            64 KiB       128 KiB         1 MiB or more                                            end
+//! ├ superblock ┼ superblock ┼ purge journal ┼ region 0 ┼ region 1 ┼ … ┼ region n−1 ┼ unused ┤
 //!
 //! region   ├ header 4 KiB ┼ records, each from a multiple of 512 B … ┼ end ┼ stale ┼ footer ┤
 //! ```
@@ -19,6 +19,7 @@
 //! the device meanwhile.
 
 pub(super) mod expiry;
+pub(super) mod journal;
 pub(super) mod record;
 pub(super) mod region;
 pub(super) mod superblock;
@@ -28,7 +29,8 @@ use super::device::BLOCK_BYTES;
 /// Raised whenever a byte below means something else. A device of another version is started empty, never read.
 pub(super) const FORMAT_VERSION: u32 = 2;
 
-/// Where region 0 begins: behind both superblocks, aligned for any drive's erase unit.
+/// Where region 0 begins at the least: behind both superblocks and the smallest journal, aligned for any drive's erase
+/// unit. On devices whose journal is larger it begins at the first multiple behind that.
 pub(super) const REGIONS_START: u64 = 1 << 20;
 
 /// Records begin at multiples of it: the smallest sector, and a fair price for finding any record with 20 bits.
@@ -50,15 +52,34 @@ impl Geometry {
         let regions = device_bytes.saturating_sub(REGIONS_START) / region_bytes;
         // A slot has 32 bits for the region: 2^32 regions of 64 MiB are far beyond any device.
         let region_count = u32::try_from(regions).ok()?;
-        (regions >= MIN_REGIONS).then_some(Geometry {
+        let mut geometry = Geometry {
             region_bytes,
             region_count,
-        })
+        };
+        // What the journal takes beyond the first mebibyte, some regions give: as many as do not fit.
+        while geometry.region_count > 0 && geometry.end() > device_bytes {
+            let excess = (geometry.end() - device_bytes).div_ceil(region_bytes);
+            geometry.region_count -= u32::try_from(excess).ok()?.min(geometry.region_count);
+        }
+        (u64::from(geometry.region_count) >= MIN_REGIONS).then_some(geometry)
+    }
+
+    /// Where the last region ends.
+    fn end(&self) -> u64 {
+        self.regions_start() + u64::from(self.region_count) * self.region_bytes
+    }
+
+    /// Where region 0 begins.
+    fn regions_start(&self) -> u64 {
+        journal::Area::of(self)
+            .bytes()
+            .end
+            .next_multiple_of(REGIONS_START)
     }
 
     /// The device offset at which a region begins.
     pub(super) fn start_of(&self, region: u32) -> u64 {
-        REGIONS_START + u64::from(region) * self.region_bytes
+        self.regions_start() + u64::from(region) * self.region_bytes
     }
 
     /// Where records may end at the latest, from the region's start, when the footer is to list `entries` of them:

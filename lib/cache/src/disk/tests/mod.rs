@@ -3,6 +3,7 @@
 mod damage;
 mod faults;
 mod golden;
+mod journal;
 mod simulation;
 mod stories;
 
