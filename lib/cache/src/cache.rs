@@ -1,4 +1,4 @@
-//! The engine's front: look up, claim, refresh, evict.
+//! The engine's front: look up, claim, refresh, purge, evict.
 //!
 //! **Versions.** Every fill gets a version that is unique and greater than all before it, also over restarts: the
 //! greater of "one more than the greatest known" and the milliseconds of the answer's `generated_at` × 65,536 plus a
@@ -7,15 +7,17 @@
 //! that a killed process left without a head. Bytes are found by version: no reader ever mixes two fills.
 
 use crate::{
-    disks::Disks,
+    disk::Disk,
     fill::{Claim, memory::FillMemory, table::Fills},
     head::Head,
     key::Key,
     metrics::Metrics,
     object::{Object, Source},
+    purge::{Fate, Mode, Purge, PurgeError, Purges, Receipt, What},
     ram::{Cell, Ram},
     tiers::{Coverage, Tiers},
 };
+use model::Moment;
 use std::sync::Arc;
 
 /// The cache: RAM, disk if there is one, and the fills under way. Clones share everything.
@@ -50,7 +52,7 @@ pub enum LookUp {
 impl Cache {
     /// A cache over `disk`, or in memory alone.
     #[must_use]
-    pub fn new(limits: Limits, disk: Option<Disks>, metrics: Metrics) -> Cache {
+    pub fn new(limits: Limits, disk: Option<Disk>, metrics: Metrics) -> Cache {
         let ram = Ram::new(limits.ram_bytes, metrics.clone());
         let memory = FillMemory::new(limits.fill_bytes, metrics.clone());
         let tiers = Arc::new(Tiers::new(ram, disk, metrics));
@@ -63,6 +65,9 @@ impl Cache {
     #[must_use]
     pub fn peek(&self, key: &Key) -> Option<Object> {
         let cell = self.tiers.ram.cell(key)?;
+        if self.tiers.purges.judge(&cell.head) != Fate::Keep {
+            return None;
+        }
         if cell.whole.is_none() && self.fills.coverage(&cell) != Coverage::Whole {
             return None;
         }
@@ -92,7 +97,8 @@ impl Cache {
         let evictions = self.fills.evictions(key);
         // The flight first. A fill that ends after we looked for it leaves its cell in RAM before it goes.
         let flight = self.fills.flight(key);
-        let cell = self.tiers.ram.cell(key);
+        let flight = flight.filter(|flight| !self.fills.is_overtaken(flight));
+        let cell = self.tiers.ram.cell(key).and_then(|cell| self.fills.admit(cell));
         let filling = flight.as_ref().and_then(|flight| flight.object());
         match (filling, cell) {
             (Some(object), None) => return LookUp::Hit(object.clone()),
@@ -119,7 +125,11 @@ impl Cache {
             return LookUp::Absent;
         };
         self.fills.know_version(cell.head.version);
-        let Some(cell) = self.fills.keep_read(cell, evictions) else {
+        if self.tiers.purges.judge(&cell.head) == Fate::Hard {
+            return LookUp::Absent;
+        }
+        let kept = self.fills.keep_read(cell, evictions);
+        let Some(cell) = kept.and_then(|cell| self.fills.admit(cell)) else {
             return LookUp::Absent;
         };
         self.judge(cell, Source::Disk).unwrap_or(LookUp::Absent)
@@ -145,9 +155,57 @@ impl Cache {
     }
 
     /// Gives a stored object a new head for the same bytes, in RAM and on disk: upstream has answered 304 for `old`.
-    /// Key, version and length stay those of `old`.
+    /// Key, version and length stay those of `old`, and so does what is known of purges: whoever asked upstream after
+    /// one has a [`crate::Lead`] and refreshes through that.
     pub fn refresh(&self, old: &Arc<Head>, new: Head) -> Object {
-        Object::of_cell(self.fills.refresh(old, new), &self.tiers, Source::Ram)
+        Object::of_cell(
+            self.fills.refresh(old, new, old.checked()),
+            &self.tiers,
+            Source::Ram,
+        )
+    }
+
+    /// Purges: whatever matches and was claimed before is gone, or stale, for everyone who asks from now on, on every
+    /// tier, after restarts, and when a fill under way brings it. Those who asked before get what they were promised.
+    ///
+    /// It is in force when this returns, and acknowledged when every disk that works has
+    /// it on stable storage: some milliseconds. Without a disk there is nothing that could come back: it is in force.
+    ///
+    /// Objects are dropped lazily: a hard purge by URL frees the memory of its head and small body at once, all else
+    /// goes when it is touched, displaced or reclaimed. Repeating a purge is harmless. Dropping the future leaves the
+    /// purge in force and unacknowledged.
+    ///
+    /// # Errors
+    /// [`PurgeError::Invalid`] when it names nothing that could be stored; [`PurgeError::NotDurable`] when the disk did not take
+    /// it: purge again.
+    pub fn purge(
+        &self,
+        purge: &Purge,
+        now: Moment,
+    ) -> impl Future<Output = Result<Receipt, PurgeError>> + Send + use<> {
+        let recorded = self.tiers.purges.record(purge, now);
+        if let (What::Url(key), Mode::Hard, Ok(_)) = (&purge.what, purge.mode, &recorded) {
+            self.fills.free(key);
+        }
+        let journalled = match (&self.tiers.disk, &recorded) {
+            (Some(disk), Ok(entry)) => Some(disk.record(*entry)),
+            _ => None,
+        };
+        async move {
+            let entry = recorded?;
+            if let Some(journalled) = journalled {
+                journalled.await.map_err(PurgeError::NotDurable)?;
+            }
+            Ok(Receipt {
+                sequence: entry.sequence,
+            })
+        }
+    }
+
+    /// The purges of this node: what compares sequences with other nodes, and disks that come and go, ask it.
+    #[must_use]
+    pub fn purges(&self) -> &Arc<Purges> {
+        &self.tiers.purges
     }
 
     /// Forgets `key`, in RAM and on disk. A fill under way goes on for those who read it, and is not kept.

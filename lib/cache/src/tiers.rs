@@ -1,11 +1,11 @@
 //! RAM over disk, as readers see them: where the bytes of one version can be had.
 
 use crate::{
-    disk::PART_BYTES,
-    disks::Disks,
+    disk::{Disk, PART_BYTES},
     head::Head,
     key::Key,
     metrics::Metrics,
+    purge::Purges,
     ram::{CHUNK_BYTES, Cell, Ram, WHOLE_BYTES},
     read_ahead::{Allowance, Lease},
     reading::Reading,
@@ -28,7 +28,8 @@ const READ_AHEAD_SHARE: u64 = 8;
 /// The two tiers that keep objects.
 pub(crate) struct Tiers {
     pub(crate) ram: Ram,
-    pub(crate) disk: Option<Disks>,
+    pub(crate) disk: Option<Disk>,
+    pub(crate) purges: Arc<Purges>,
     pub(crate) metrics: Metrics,
     /// Chunks of which a small piece was read from disk.
     pub(crate) touched: Touched,
@@ -55,14 +56,19 @@ pub(crate) enum Coverage {
 }
 
 impl Tiers {
-    pub(crate) fn new(ram: Ram, disk: Option<Disks>, metrics: Metrics) -> Tiers {
+    pub(crate) fn new(ram: Ram, disk: Option<Disk>, metrics: Metrics) -> Tiers {
         let ahead_bound = ram.budget() / READ_AHEAD_SHARE;
         metrics.read_ahead_bound_bytes.set(gauge(ahead_bound));
+        let purges = Arc::new(Purges::new(metrics.purges.clone()));
+        if let Some(disk) = &disk {
+            disk.join(&purges);
+        }
         Tiers {
             ahead: Arc::new(Allowance::new(ahead_bound, metrics.read_ahead_bytes.clone())),
             reads: Semaphore::new(READS_AT_ONCE),
             ram,
             disk,
+            purges,
             metrics,
             touched: Touched::new(),
             chunks: Reading::new(),

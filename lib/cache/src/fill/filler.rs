@@ -10,6 +10,7 @@ use crate::{
     disk::{Commit, Fate, PART_BYTES},
     head::Head,
     object::{Object, Source},
+    purge::Admission,
     ram::{CHUNK_BYTES, Cell, WHOLE_BYTES},
     tiers::CHUNKS_PER_PART,
 };
@@ -248,11 +249,21 @@ impl Filler {
             let shard = fills.shard(&shared.key).lock();
             // Evicted while it was filled: only those who read it already may have it.
             let wanted = shard.has(&shared);
-            if wanted {
-                commits = self.put_head(&cell.head);
-            }
-            if wanted && (commits.is_some() || tiers.ram.admits(length)) {
-                tiers.ram.keep_cell(cell.clone());
+            // Purged while it was filled: likewise; or it is kept, and stale from the first.
+            let kept = match tiers.purges.admit(&cell.head) {
+                _ if !wanted => None,
+                Admission::Kept => Some(cell.clone()),
+                Admission::Stale(head) => Some(Cell {
+                    head,
+                    whole: cell.whole.clone(),
+                }),
+                Admission::Gone => None,
+            };
+            if let Some(kept) = kept {
+                commits = self.put_head(&kept.head);
+                if commits.is_some() || tiers.ram.admits(length) {
+                    tiers.ram.keep_cell(kept);
+                }
             }
         }
         self.growing.finish(End::Complete(length));
@@ -281,7 +292,7 @@ impl Filler {
         let DiskCopy::Going(mut commits) = mem::replace(&mut self.copy, DiskCopy::GivenUp) else {
             return None;
         };
-        let encoded = head.encode()?;
+        let encoded = self.open.fills.tiers.purges.encode(head)?;
         commits.push(disk.put_head(&head.key, head.version, encoded.into()));
         Some(commits)
     }

@@ -5,6 +5,7 @@ use crate::{
     head::Head,
     key::Key,
     object::{Object, Source},
+    purge::Fate,
     relay::{Bell, Seat},
 };
 use http::StatusCode;
@@ -33,6 +34,8 @@ pub enum Claim {
 /// The duty to fetch one object. Dropped unfinished, it fails the flight.
 pub struct Lead {
     open: Open,
+    /// What the caller has seen was purged before the claim: a 304 must not bring it back.
+    seen_is_purged: bool,
 }
 
 /// A place among those who wait for one fetch.
@@ -53,6 +56,8 @@ pub enum Outcome {
 /// What lead and joiners share.
 pub(crate) struct Shared {
     pub(super) key: Key,
+    /// The latest purge when it was claimed: what it brings was asked for after that.
+    sequence: u64,
     outcome: OnceLock<Outcome>,
     bell: Bell,
     joined: AtomicUsize,
@@ -70,8 +75,11 @@ impl Fills {
     /// Who fetches `key`? Whoever has seen an object that will not do (stale, or in part) names its head.
     pub(crate) fn claim(self: &Arc<Fills>, key: &Key, seen: Option<&Head>) -> Claim {
         let mut shard = self.shard(key).lock();
+        let sequence = self.tiers.purges.latest();
+        let seen_is_purged = seen.is_some_and(|seen| self.tiers.purges.judge(seen) == Fate::Hard);
         if let Some(shared) = shard.flights.get(key)
             && !shared.has_landed_as(seen)
+            && !self.is_overtaken(shared)
         {
             return Claim::Join(self.join(shared));
         }
@@ -90,7 +98,7 @@ impl Fills {
                 Outcome::Failed(busy("too many fetches are under way")),
             ));
         };
-        let shared = Arc::new(Shared::new(key));
+        let shared = Arc::new(Shared::new(key, sequence));
         shard.flights.insert(key.clone(), Arc::clone(&shared));
         Claim::Lead(Lead {
             open: Open {
@@ -98,7 +106,16 @@ impl Fills {
                 shared,
                 _permit: permit,
             },
+            seen_is_purged,
         })
+    }
+
+    /// A purge has covered what the flight brings, or may: who asks from now on has no part in it.
+    pub(crate) fn is_overtaken(&self, shared: &Shared) -> bool {
+        match shared.object() {
+            Some(object) => self.tiers.purges.judge(object.head()) != Fate::Keep,
+            None => self.tiers.purges.overtake(&shared.key, shared.sequence),
+        }
     }
 
     fn join(&self, shared: &Arc<Shared>) -> Flight {
@@ -123,14 +140,22 @@ impl Lead {
         &self.open.shared.key
     }
 
+    /// The latest purge that was known when the lead was claimed: whatever is fetched for it is newer. What asks
+    /// upstream on behalf of a purge passes it on.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.open.shared.sequence
+    }
+
     /// The answer may be stored: joiners get the growing object from now on. `head` gets its version here.
     #[must_use]
     pub fn start(self, mut head: Head) -> Filler {
-        let Lead { open } = self;
+        let Lead { open, .. } = self;
         let fills = &open.fills;
         head.key = open.shared.key.clone();
         head.version = fills.next_version(&head);
         head.revision = 0;
+        head.set_sequence(open.shared.sequence);
         let growing = Arc::new(Growing::new(
             Arc::new(head),
             Arc::clone(&fills.tiers),
@@ -145,15 +170,22 @@ impl Lead {
     /// Upstream says that `old` is still good (304): `new` is its head from now on, its bytes stay.
     #[must_use]
     pub fn refreshed(self, old: &Arc<Head>, new: Head) -> Object {
-        let Lead { open } = self;
-        let object = Object::of_cell(open.fills.refresh(old, new), &open.fills.tiers, Source::Ram);
+        let Lead { open, seen_is_purged } = self;
+        if seen_is_purged {
+            // Purged while the caller held it. It asked before; those who joined may have asked after.
+            let bytes = Object::of_cell(open.fills.unkept(old, new), &open.fills.tiers, Source::Ram);
+            open.end(Outcome::Uncacheable);
+            return bytes;
+        }
+        let cell = open.fills.refresh(old, new, open.shared.sequence);
+        let object = Object::of_cell(cell, &open.fills.tiers, Source::Ram);
         open.end(Outcome::Object(object.clone()));
         object
     }
 
     /// The answer may not be stored: joiners are told to fetch their own, and for so long nobody waits for another.
     pub fn uncacheable(self, remember: Duration) {
-        let Lead { open } = self;
+        let Lead { open, .. } = self;
         open.fills.remember_uncacheable(&open.shared.key, remember);
         open.fills.tiers.metrics.uncacheable_answers.inc();
         open.end(Outcome::Uncacheable);
@@ -161,7 +193,7 @@ impl Lead {
 
     /// There is no answer: joiners are told why.
     pub fn failed(self, failure: Failure) {
-        let Lead { open } = self;
+        let Lead { open, .. } = self;
         open.fills.tiers.metrics.fills_failed.inc();
         open.end(Outcome::Failed(failure));
     }
@@ -172,7 +204,7 @@ impl Flight {
     fn known(key: &Key, outcome: Outcome) -> Flight {
         let shared = Arc::new(Shared {
             joined: AtomicUsize::new(1),
-            ..Shared::new(key)
+            ..Shared::new(key, 0)
         });
         shared.settle(outcome);
         Flight { shared }
@@ -201,9 +233,10 @@ impl Drop for Flight {
 }
 
 impl Shared {
-    fn new(key: &Key) -> Shared {
+    fn new(key: &Key, sequence: u64) -> Shared {
         Shared {
             key: key.clone(),
+            sequence,
             outcome: OnceLock::new(),
             bell: Bell::default(),
             joined: AtomicUsize::new(0),

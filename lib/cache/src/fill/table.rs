@@ -8,6 +8,7 @@ use super::{flight::Shared, memory::FillMemory, uncacheable::Uncacheable};
 use crate::{
     head::Head,
     key::Key,
+    purge::{Admission, Fate},
     ram::Cell,
     tiers::{Coverage, Tiers},
 };
@@ -125,9 +126,53 @@ impl Fills {
         }
     }
 
+    /// The cell as it may be served now: as it is, stale when it was purged softly, not at all when it was purged hard.
+    /// What is changed or gone is so in RAM, too.
+    pub(crate) fn admit(&self, cell: Cell) -> Option<Cell> {
+        if self.tiers.purges.judge(&cell.head) == Fate::Keep {
+            return Some(cell);
+        }
+        let shard = self.shard(&cell.head.key).lock();
+        let (ram, rank) = (&self.tiers.ram, cell.head.age_rank());
+        let is_in_ram = ram
+            .cell(&cell.head.key)
+            .is_some_and(|present| present.head.age_rank() == rank);
+        let admitted = match self.tiers.purges.admit(&cell.head) {
+            Admission::Kept => Some(cell),
+            Admission::Stale(head) => {
+                let stale = Cell {
+                    head,
+                    whole: cell.whole,
+                };
+                if is_in_ram {
+                    ram.keep_cell(stale.clone());
+                }
+                Some(stale)
+            }
+            Admission::Gone => {
+                if is_in_ram {
+                    ram.drop_cell(&cell.head.key);
+                }
+                None
+            }
+        };
+        drop(shard);
+        admitted
+    }
+
+    /// Forgets what is in RAM of a key that was purged hard: its head and small body at once. Larger ones' chunks are
+    /// found by nobody who asks from now on, and stay for those who are reading them until they are displaced.
+    pub(crate) fn free(&self, key: &Key) {
+        let shard = self.shard(key).lock();
+        self.tiers.ram.drop_cell(key);
+        self.uncacheable.forget(key);
+        drop(shard);
+    }
+
     /// Gives the object of `old` a new head for the same bytes, in RAM and, where it is there, on disk. When a newer
-    /// fill has taken the object's place, that is what is returned.
-    pub(crate) fn refresh(&self, old: &Head, mut new: Head) -> Cell {
+    /// fill has taken the object's place, that is what is returned. `sequence` is that of the claim by which upstream
+    /// was asked; what was purged since is returned to who asked before, and not kept.
+    pub(crate) fn refresh(&self, old: &Head, mut new: Head, sequence: u64) -> Cell {
         let shard = self.shard(&old.key).lock();
         let present = self.tiers.ram.cell(&old.key);
         if let Some(newer) = present
@@ -144,10 +189,18 @@ impl Fills {
         new.version = old.version;
         new.revision = revision.saturating_add(1);
         new.length = same.as_ref().and_then(|same| same.head.length).or(old.length);
-        let cell = Cell {
-            head: Arc::new(new),
-            whole: same.and_then(|same| same.whole),
+        new.set_sequence(sequence);
+        let whole = same.and_then(|same| same.whole);
+        let head = match self.tiers.purges.admit(&new) {
+            Admission::Kept => Arc::new(new),
+            Admission::Stale(head) => head,
+            Admission::Gone => {
+                self.tiers.ram.drop_cell(&old.key);
+                let head = Arc::new(new);
+                return Cell { head, whole };
+            }
         };
+        let cell = Cell { head, whole };
         self.tiers.ram.keep_cell(cell.clone());
         let on_its_way = shard
             .flights
@@ -161,9 +214,26 @@ impl Fills {
         cell
     }
 
+    /// The object of `old` with a new head, for the caller alone: it was purged, and is not kept.
+    pub(super) fn unkept(&self, old: &Head, mut new: Head) -> Cell {
+        let same = self
+            .tiers
+            .ram
+            .cell(&old.key)
+            .filter(|cell| cell.head.version == old.version);
+        new.key = old.key.clone();
+        new.version = old.version;
+        new.revision = old.revision;
+        new.length = old.length;
+        Cell {
+            head: Arc::new(new),
+            whole: same.and_then(|same| same.whole),
+        }
+    }
+
     /// Hands a head to the disk and does not wait for it: losing it means one more revalidation.
     fn put_head(&self, head: &Head) {
-        if let (Some(disk), Some(encoded)) = (&self.tiers.disk, head.encode()) {
+        if let (Some(disk), Some(encoded)) = (&self.tiers.disk, self.tiers.purges.encode(head)) {
             drop(disk.put_head(&head.key, head.version, encoded.into()));
         }
     }
@@ -185,6 +255,9 @@ impl Fills {
     /// The cell of `key` if its bytes are all there and it is newer than `seen`.
     pub(super) fn newer_cell(&self, key: &Key, seen: Option<&Head>) -> Option<Cell> {
         let cell = self.tiers.ram.cell(key)?;
+        if self.tiers.purges.judge(&cell.head) != Fate::Keep {
+            return None;
+        }
         let newer = seen.is_none_or(|seen| cell.head.age_rank() > seen.age_rank());
         (newer && self.coverage(&cell) == Coverage::Whole).then_some(cell)
     }
@@ -298,7 +371,7 @@ mod tests {
             2,
             "a fill has landed meanwhile"
         );
-        let refreshed = fills.refresh(&head(2, 0), head(0, 9));
+        let refreshed = fills.refresh(&head(2, 0), head(0, 9), 0);
         let kept = fills.keep_read(cell(2, b"2"), since).unwrap();
         assert_eq!(
             kept.head.age_rank(),
