@@ -32,7 +32,8 @@ pub struct Cache {
 pub struct Limits {
     /// Bytes of the RAM tier, heads included. It may overshoot by 4 MiB (less when it is small) for each core.
     pub ram_bytes: u64,
-    /// Bytes of all objects being filled or written to disk. Also bounds how many fills may be open at once: one for
+    /// Bytes of all objects being filled or written to disk. From three quarters of it on, what is on disk is let go, new
+    /// objects are served without being kept, and fills wait for their readers or the disk. Also bounds how many fills may be open at once: one for
     /// every 256 KiB, 64 at least; beyond it requests for absent objects are answered 503.
     pub fill_bytes: u64,
 }

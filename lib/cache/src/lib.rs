@@ -13,7 +13,8 @@
 //!
 //! Invariants, each held by a test:
 //! - An object is fetched by one [`Lead`] at a time; everyone else joins it.
-//! - A fill belongs to the cache: no reader delays it, no reader's departure ends it.
+//! - A fill belongs to the cache: no reader's departure ends it, and none delays it while there is memory. When there
+//!   is none it goes at the pace of its fastest reader, or of the disk (`fill/memory.rs`).
 //! - An object that is being filled or written stays in the flight table until its disk copy is there or given up,
 //!   so it is never in neither place.
 //! - A reader gets the bytes of one version, in order, or an error: an aborted fill never looks like a short success.

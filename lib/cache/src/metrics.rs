@@ -39,6 +39,8 @@ pub struct Metrics {
     pub(crate) disk_copies_dropped: IntCounter,
     pub(crate) spilled_bytes: IntCounter,
     pub(crate) purges: PurgeMetrics,
+    pub(crate) fills_streamed: IntCounter,
+    pub(crate) fill_waits: IntCounter,
 }
 
 impl Metrics {
@@ -165,7 +167,18 @@ impl Metrics {
             disk_copies_dropped: copies.with_label_values(&["dropped"]),
             spilled_bytes: counter(
                 "spilled_bytes_total",
-                "Bytes of fills let go under memory pressure; readers take them from RAM tier or disk, or lag.",
+                "Bytes of fills let go under memory pressure; readers that still need them take them from RAM tier or \
+                 disk, or lag.",
+            )?,
+            fills_streamed: counter(
+                "fills_streamed_total",
+                "Fills served without being kept on disk because the memory of fills was exhausted. No client noticed; \
+                 a steady rise means more upstream requests than needed: raise fill_bytes or look at the disk.",
+            )?,
+            fill_waits: counter(
+                "fill_waits_total",
+                "Times that a fill let its upstream wait, memory being exhausted: for its reader, or for the disk. A \
+                 steady rise: raise fill_bytes or look at the disk.",
             )?,
             purges: PurgeMetrics::new(registry)?,
         })

@@ -3,6 +3,7 @@
 use crate::{
     fill::{
         Failure,
+        followers::Follower,
         growing::{End, Found},
     },
     head::Head,
@@ -35,6 +36,8 @@ pub struct Reader {
     small: bool,
     disk: ReadAhead,
     seat: Option<Seat>,
+    /// Its place among the readers of a growing object.
+    follower: Option<Follower>,
     failed: Option<ReadError>,
 }
 
@@ -75,6 +78,10 @@ enum Next {
 
 impl Reader {
     pub(crate) fn new(object: Object, range: Range<u64>) -> Reader {
+        let follower = match &object.place {
+            Place::Growing(growing) => Some(Follower::join(growing, range.start)),
+            _ => None,
+        };
         Reader {
             object,
             position: range.start,
@@ -82,6 +89,7 @@ impl Reader {
             small: range.end.saturating_sub(range.start) <= SMALL_RANGE_BYTES,
             disk: ReadAhead::default(),
             seat: None,
+            follower,
             failed: None,
         }
     }
@@ -195,6 +203,9 @@ impl Reader {
                 }
             }
             self.failed = Some(error.clone());
+            if let Some(follower) = &self.follower {
+                follower.needs_no_more();
+            }
         }
         error
     }
@@ -204,6 +215,12 @@ impl Reader {
         let wanted = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
         bytes.truncate(wanted);
         self.position += bytes.len() as u64;
+        if let Some(follower) = &self.follower {
+            match self.position < self.end {
+                true => follower.is_at(self.position),
+                false => follower.needs_no_more(),
+            }
+        }
         if self.disk.window() > 0 {
             self.read_ahead();
         }

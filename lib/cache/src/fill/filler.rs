@@ -12,13 +12,14 @@ use crate::{
     object::{Object, Source},
     purge::Admission,
     ram::{CHUNK_BYTES, Cell, WHOLE_BYTES},
+    relay::Seat,
     tiers::CHUNKS_PER_PART,
 };
 use bytes::Bytes;
 use http::StatusCode;
 use std::{
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     mem,
     pin::Pin,
     sync::Arc,
@@ -29,6 +30,10 @@ use std::{
 /// What is fresh for less than this stays in RAM: it would be stale, or replaced, before its place on disk is paid
 /// for. An object of more than one part goes to disk all the same, since RAM may not hold it.
 const LEAST_LIFETIME_ON_DISK: Duration = Duration::from_secs(120);
+
+/// The longest that a fill waits for its readers or the disk while memory is exhausted. Longer than a disk takes for what
+/// its queue holds; a reader that has taken nothing for so long is better cut than an upstream connection held for it.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// The writing end of a growing object. Dropped unfinished, it aborts: readers get an error, never a short success.
 pub struct Filler {
@@ -67,10 +72,19 @@ impl std::error::Error for Overrun {}
 
 impl Filler {
     pub(super) fn new(open: Open, growing: Arc<Growing>) -> Filler {
+        let small = growing.head.length.is_some_and(|length| length <= WHOLE_BYTES);
+        let exhausted = open.fills.memory.is_exhausted() && !small;
         let copy = match open.fills.tiers.disk {
-            Some(_) => DiskCopy::Going(Vec::new()),
+            Some(_) if !exhausted => DiskCopy::Going(Vec::new()),
+            Some(_) => {
+                open.fills.tiers.metrics.fills_streamed.inc();
+                DiskCopy::GivenUp
+            }
             None => DiskCopy::GivenUp,
         };
+        if matches!(copy, DiskCopy::GivenUp) {
+            growing.stream();
+        }
         Filler {
             growing,
             open,
@@ -85,8 +99,10 @@ impl Filler {
         Object::of_growing(&self.growing)
     }
 
-    /// Appends what has arrived; readers can have it at once. Waits for no reader, no disk and no memory: it only
-    /// lets this core's readers run after every chunk. Cancel-safe: the bytes are in before it first waits.
+    /// Appends what has arrived; readers can have it at once. It lets this core's readers run after every chunk, and
+    /// waits only while the memory of fills is exhausted: for the fastest of its readers when the object is not going to
+    /// the disk, for the disk when it is and a reader needs what is on its way there. [`LONGEST_WAIT`] at most, and
+    /// once. Cancel-safe: the bytes are in before it first waits.
     ///
     /// # Errors
     /// [`Overrun`] when upstream sends more than it announced. The fill is aborted then.
@@ -94,7 +110,28 @@ impl Filler {
         if self.add(bytes)? {
             tokio::task::yield_now().await;
         }
+        if self.open.fills.memory.is_exhausted() && self.growing.should_wait() {
+            Box::pin(self.wait_for_room()).await;
+        }
         Ok(())
+    }
+
+    async fn wait_for_room(&mut self) {
+        let memory = Arc::clone(&self.open.fills.memory);
+        let _waiting = memory.wait();
+        let mut seat: Option<Seat> = None;
+        let room = poll_fn(|context| {
+            memory.room.listen(&mut seat, context.waker());
+            self.learn(context);
+            memory.make_room();
+            match memory.is_exhausted() && self.growing.should_wait() {
+                true => Poll::Pending,
+                false => Poll::Ready(()),
+            }
+        });
+        if tokio::time::timeout(LONGEST_WAIT, room).await.is_err() {
+            self.growing.lose_patience();
+        }
     }
 
     /// Appends, and says whether a chunk became whole.
@@ -144,6 +181,7 @@ impl Filler {
         if self.chunks.is_multiple_of(CHUNKS_PER_PART) {
             self.hand_over_part();
         }
+        self.open.fills.memory.make_room();
     }
 
     /// Gives the disk the part that ends with the last chunk. Chunks that memory pressure has taken from the growing
@@ -161,31 +199,47 @@ impl Filler {
             .collect();
         match pieces {
             Some(pieces) => self.put_part(part, pieces),
-            None => self.copy = DiskCopy::GivenUp,
+            None => self.give_up_copy(),
         }
+        self.growing.handed_over();
+    }
+
+    /// There will be no whole disk copy; memory need not hold anything for it.
+    fn give_up_copy(&mut self) {
+        self.copy = DiskCopy::GivenUp;
+        self.growing.stream();
     }
 
     fn put_part(&mut self, part: u64, pieces: Vec<Bytes>) {
+        if self.growing.streams() {
+            self.copy = DiskCopy::GivenUp;
+        }
         let (DiskCopy::Going(commits), Some(disk)) = (&mut self.copy, &self.open.fills.tiers.disk) else {
             return;
         };
         let head = &self.growing.head;
         let Ok(part) = u32::try_from(part) else {
-            self.copy = DiskCopy::GivenUp;
-            return;
+            return self.give_up_copy();
         };
         commits.push(disk.put_part(head.key.hash(), head.version, part, pieces));
-        // What is known already need not be remembered, and one lost part makes the others useless.
+        self.learn(&mut Context::from_waker(Waker::noop()));
+    }
+
+    /// What is known of the parts already need not be remembered, and one lost part makes the others useless.
+    fn learn(&mut self, context: &mut Context<'_>) {
+        let DiskCopy::Going(commits) = &mut self.copy else {
+            return;
+        };
         let mut lost = false;
-        commits.retain_mut(|commit| match known(commit) {
-            Some(fate) => {
+        commits.retain_mut(|commit| match Pin::new(commit).poll(context) {
+            Poll::Ready(fate) => {
                 lost |= fate == Fate::Dropped;
                 false
             }
-            None => true,
+            Poll::Pending => true,
         });
         if lost {
-            self.copy = DiskCopy::GivenUp;
+            self.give_up_copy();
         }
     }
 
@@ -210,8 +264,8 @@ impl Filler {
             None => Arc::new(self.growing.head.with_length(length)),
         };
         let goes_to_disk = head.freshness.lifetime >= LEAST_LIFETIME_ON_DISK || length > PART_BYTES;
-        if !goes_to_disk {
-            self.copy = DiskCopy::GivenUp;
+        if !goes_to_disk || self.growing.streams() {
+            self.give_up_copy();
         }
         let whole = self.seal_rest(length);
         if goes_to_disk && self.open.fills.tiers.disk.is_some() && matches!(self.copy, DiskCopy::GivenUp) {
@@ -337,6 +391,7 @@ impl Landing {
             self.growing.release_all();
             metrics.disk_copies_kept.inc();
         } else {
+            self.growing.stream();
             metrics.disk_copies_dropped.inc();
         }
     }
@@ -345,13 +400,5 @@ impl Landing {
 impl Drop for Landing {
     fn drop(&mut self) {
         self.fills.remove(&self.shared);
-    }
-}
-
-/// The fate of a commit, if it is decided.
-fn known(commit: &mut Commit) -> Option<Fate> {
-    match Pin::new(commit).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(fate) => Some(fate),
-        Poll::Pending => None,
     }
 }

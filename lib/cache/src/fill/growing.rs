@@ -9,7 +9,11 @@
 //! Pieces are shared with readers as they came from the network. When they make a whole chunk they are copied, once,
 //! into one piece of memory, which the RAM tier, the disk's queue and the readers then share.
 
-use super::{Failure, memory::FillMemory};
+use super::{
+    Failure,
+    followers::{Followers, Span},
+    memory::FillMemory,
+};
 use crate::{
     head::Head,
     ram::CHUNK_BYTES,
@@ -22,7 +26,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -35,10 +39,13 @@ pub(crate) struct Growing {
     pub(crate) head: Arc<Head>,
     pub(crate) tiers: Arc<Tiers>,
     pub(crate) bell: Bell,
+    pub(super) followers: Followers,
     length: AtomicU64,
     body: RwLock<Body>,
     /// The body of a small object, once it is complete.
     whole: OnceLock<Bytes>,
+    /// It has waited in vain, and waits for nobody any more.
+    impatient: AtomicBool,
     memory: Arc<FillMemory>,
 }
 
@@ -47,6 +54,10 @@ struct Body {
     chunks: VecDeque<Bytes>,
     /// Number of the first chunk in `chunks`; those before it were released.
     first_kept: u64,
+    /// Chunks that were given to the disk: those before this number.
+    handed: u64,
+    /// There will be no disk copy: chunks are let go behind the readers.
+    streams: bool,
     /// Known to [`FillMemory`] as having chunks to release.
     enlisted: bool,
     tail: Vec<Piece>,
@@ -78,10 +89,23 @@ pub(crate) enum Found {
     End(End),
 }
 
-/// What [`Growing::release_oldest`] did.
+/// Which chunks may be let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Measure {
+    /// What is on disk, and what no reader needs that the disk was given, or that streams through.
+    Harmless,
+    /// What the fastest reader is past, one chunk: slower ones lag unless RAM has it.
+    Laggards,
+    /// One chunk, whoever needs it.
+    Any,
+}
+
+/// What [`Growing::let_go`] did.
 pub(crate) struct Release {
     pub(crate) bytes: u64,
     pub(crate) holds_more: bool,
+    /// Bytes still held that the disk has yet to be given.
+    pub(crate) incomplete: u64,
 }
 
 impl Growing {
@@ -90,9 +114,11 @@ impl Growing {
             head,
             tiers,
             bell: Bell::default(),
+            followers: Followers::default(),
             length: AtomicU64::new(0),
             body: RwLock::default(),
             whole: OnceLock::new(),
+            impatient: AtomicBool::new(false),
             memory,
         }
     }
@@ -237,22 +263,109 @@ impl Growing {
         first
     }
 
-    /// Releases the oldest chunk; with `only_on_disk`, only one that can be read from there.
-    pub(crate) fn release_oldest(&self, only_on_disk: bool) -> Release {
+    /// Lets go of the oldest chunks, as `measure` allows.
+    pub(crate) fn let_go(&self, measure: Measure) -> Release {
+        let span = self.followers.span();
         let mut body = self.body.write();
         let mut bytes = 0;
-        let may_go = !only_on_disk || self.tiers.on_disk(&self.head, body.first_kept / CHUNKS_PER_PART);
-        if let Some(chunk) = body.chunks.pop_front_if(|_| may_go) {
-            bytes = chunk.len() as u64;
+        while self.may_go(&body, span, measure)
+            && let Some(chunk) = body.chunks.pop_front()
+        {
+            bytes += chunk.len() as u64;
             body.first_kept += 1;
-            body.counted -= bytes;
-            self.memory.give_back(bytes);
+            if measure != Measure::Harmless {
+                break;
+            }
         }
+        body.counted -= bytes;
         body.enlisted = !body.chunks.is_empty();
-        Release {
+        let release = Release {
             bytes,
             holds_more: body.enlisted,
+            incomplete: body.incomplete(),
+        };
+        drop(body);
+        self.memory.give_back(bytes);
+        release
+    }
+
+    /// Whether the oldest chunk may be let go.
+    fn may_go(&self, body: &Body, span: Span, measure: Measure) -> bool {
+        let Some(chunk) = body.chunks.front() else {
+            return false;
+        };
+        let number = body.first_kept;
+        let end = number * CHUNK_BYTES + chunk.len() as u64;
+        let in_ram = || {
+            let ram = &self.tiers.ram;
+            ram.has_chunk(self.head.key.hash(), self.head.version, number)
+        };
+        let harmless = || match body.streams {
+            true => span.slowest >= end || in_ram(),
+            false => span.slowest >= end && number < body.handed,
+        };
+        match measure {
+            Measure::Any => true,
+            _ if self.tiers.on_disk(&self.head, number / CHUNKS_PER_PART) => true,
+            Measure::Harmless => harmless(),
+            Measure::Laggards => span.fastest >= end || self.is_impatient() || in_ram(),
         }
+    }
+
+    /// Whether the fill should wait while memory is exhausted: for its fastest reader where that is all it is for, and
+    /// for the disk where a reader needs what the disk is about to have.
+    pub(crate) fn should_wait(&self) -> bool {
+        if self.is_impatient() {
+            return false;
+        }
+        let span = self.followers.span();
+        let body = self.body.read();
+        if body.end.is_some() {
+            return false;
+        }
+        let oldest = body.chunks.front();
+        let end = oldest.map(|chunk| body.first_kept * CHUNK_BYTES + chunk.len() as u64);
+        match (end, body.streams) {
+            (Some(end), true) => span.fastest < end,
+            (Some(end), false) => body.first_kept < body.handed && span.slowest < end,
+            // What RAM takes is not held here for long.
+            (None, true) if self.tiers.ram.admits(self.head.length.unwrap_or(u64::MAX)) => false,
+            (None, true) => span.fastest < self.length(),
+            (None, false) => false,
+        }
+    }
+
+    fn is_impatient(&self) -> bool {
+        self.impatient.load(Ordering::Relaxed)
+    }
+
+    /// The fill has waited in vain.
+    pub(crate) fn lose_patience(&self) {
+        self.impatient.store(true, Ordering::Relaxed);
+    }
+
+    /// All whole chunks were given to the disk.
+    pub(crate) fn handed_over(&self) {
+        let mut body = self.body.write();
+        body.handed = body.first_kept + body.chunks.len() as u64;
+    }
+
+    /// Whether there will be no disk copy.
+    pub(crate) fn streams(&self) -> bool {
+        self.body.read().streams
+    }
+
+    /// Gives the disk copy up. Returns the bytes that were held for it alone.
+    pub(crate) fn stream(&self) -> u64 {
+        let mut body = self.body.write();
+        let incomplete = body.incomplete();
+        body.streams = true;
+        incomplete
+    }
+
+    /// Something has changed that a fill may wait for.
+    pub(crate) fn call_waiting(&self) {
+        self.memory.call_waiting();
     }
 
     /// Releases every chunk: the disk has them.
@@ -264,6 +377,17 @@ impl Growing {
         body.counted -= bytes;
         drop(body);
         self.memory.give_back(bytes);
+    }
+}
+
+impl Body {
+    /// Bytes that the disk has yet to be given.
+    fn incomplete(&self) -> u64 {
+        if self.streams {
+            return 0;
+        }
+        let going = self.handed.saturating_sub(self.first_kept) * CHUNK_BYTES;
+        self.counted.saturating_sub(going)
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod filler;
 mod flight;
+pub(crate) mod followers;
 pub(crate) mod growing;
 pub(crate) mod memory;
 pub(crate) mod table;

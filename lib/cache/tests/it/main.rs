@@ -5,6 +5,7 @@ mod ending;
 mod filling;
 mod joining;
 mod keeping;
+mod pressure;
 mod purging;
 mod reading;
 mod stage;

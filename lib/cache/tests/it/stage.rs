@@ -141,10 +141,10 @@ pub(crate) fn head_fresh_for(key: &Key, length: Option<u64>, lifetime: Duration)
 static NOISE: LazyLock<Bytes> = LazyLock::new(|| {
     let words =
         (0..125_001_u64).flat_map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (at << 7)).to_le_bytes());
-    words.take(1_000_003).collect::<Vec<u8>>().repeat(45).into()
+    words.take(1_000_003).collect::<Vec<u8>>().repeat(70).into()
 });
 
-/// A body of up to 40 MiB whose bytes tell their position and its `seed`.
+/// A body of up to 64 MiB whose bytes tell their position and its `seed`.
 pub(crate) fn body(length: u64, seed: u64) -> Bytes {
     let start = seed.wrapping_mul(7919) % 1_000_003;
     NOISE.slice(start as usize..(start + length) as usize)

@@ -17,8 +17,9 @@ const RAM: Knob<Size> = Knob {
     most: Size(16 << 40),
 };
 
-/// RAM for objects that are arriving from upstream or on their way to the disk. When it is used up, the oldest
-/// bytes go, and a client that far behind is cut. A fill may be open for every 256 KiB of it; beyond, requests for absent objects are answered 503. By
+/// RAM for objects that are arriving from upstream or on their way to the disk. When three quarters are used, what is on
+/// disk already is read from there, new objects are served without being kept, and upstreams are slowed down to their
+/// clients. A fill may be open for every 256 KiB of it; beyond, requests for absent objects are answered 503. By
 /// Little's law: bytes a second from upstream times the seconds a fill takes.
 const FILLS: Knob<Size> = Knob {
     key: "fills",
