@@ -6,11 +6,17 @@
 //!
 //! Sharded, so that the writer, who takes a shard's lock for one insertion and never across I/O, meets few readers. How
 //! many shards there are follows from the device: what grows is one table of `table.rs` at a time.
+//!
+//! While the index is being rebuilt it is used already. What is found on the device then is older than anything that is put
+//! or removed meanwhile: it is added with [`Index::recover`], which gives way to what is there, and to what is hidden
+//! because it was removed.
 
 use super::format::Location;
 use super::table::{FINGERPRINT_BITS, Slot, Table};
 use parking_lot::RwLock;
 use prometheus::IntGauge;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// So many records are expected in a shard: a table of 150 KB, which grows under its write lock in some 100 µs.
@@ -29,10 +35,18 @@ pub(super) struct Identity(u64);
 
 /// The table of everything that can be found.
 pub(super) struct Index {
-    shards: Box<[RwLock<Table>]>,
+    shards: Box<[RwLock<Shard>]>,
+    recovering: AtomicBool,
     /// Keeps clients, who choose the keys, from choosing the shard and the place in it as well.
     seed: u64,
     slots: IntGauge,
+}
+
+#[derive(Default)]
+struct Shard {
+    table: Table,
+    /// Fingerprints that [`Index::recover`] must not add; empty but while the index is being rebuilt.
+    hidden: HashSet<u64>,
 }
 
 impl Identity {
@@ -51,6 +65,7 @@ impl Index {
             .clamp(LEAST_SHARDS, MOST_SHARDS);
         Index {
             shards: (0..shards).map(|_| RwLock::default()).collect(),
+            recovering: AtomicBool::new(false),
             seed,
             slots,
         }
@@ -70,20 +85,13 @@ impl Index {
 
     pub(super) fn find(&self, identity: Identity) -> Option<Location> {
         let shard = self.shard_of(identity).read();
-        shard.find(identity.fingerprint()).map(Slot::location)
+        shard.table.find(identity.fingerprint()).map(Slot::location)
     }
 
     /// Points `identity` to `location`, wherever it pointed before.
     pub(super) fn put(&self, identity: Identity, location: Location) {
         let slot = Slot::new(identity.fingerprint(), location);
-        let is_new = self.shard_of(identity).write().put(slot);
-        self.slots.add(is_new.into());
-    }
-
-    /// Points `identity` to `location` unless it points somewhere already.
-    pub(super) fn put_if_absent(&self, identity: Identity, location: Location) {
-        let slot = Slot::new(identity.fingerprint(), location);
-        let is_new = self.shard_of(identity).write().put_if_absent(slot);
+        let is_new = self.shard_of(identity).write().table.put(slot);
         self.slots.add(is_new.into());
     }
 
@@ -99,26 +107,63 @@ impl Index {
     /// Forgets everything in a region, by looking at every slot: slow, for when the region's own list cannot be read.
     pub(super) fn forget_region(&self, region: u32) {
         for shard in &self.shards {
-            let removed = shard.write().remove_all(|slot| slot.location().region == region);
+            let is_there = |slot: &Slot| slot.location().region == region;
+            let removed = shard.write().table.remove_all(is_there);
             self.slots.sub(removed as i64);
+        }
+    }
+
+    /// From now on what is removed stays hidden from [`Index::recover`].
+    pub(super) fn begin_recovery(&self) {
+        self.recovering.store(true, Ordering::SeqCst);
+    }
+
+    /// Adds what was found on the device, newest first: it gives way to what is known and to what is hidden.
+    pub(super) fn recover(&self, identity: Identity, location: Location) {
+        let fingerprint = identity.fingerprint();
+        let mut shard = self.shard_of(identity).write();
+        if !shard.hidden.contains(&fingerprint) {
+            let is_new = shard.table.put_if_absent(Slot::new(fingerprint, location));
+            self.slots.add(is_new.into());
+        }
+    }
+
+    /// Whatever [`Index::recover`] finds of `identity` from now on is out of date. True when that is new.
+    pub(super) fn hide(&self, identity: Identity) -> bool {
+        self.recovering.load(Ordering::SeqCst)
+            && self
+                .shard_of(identity)
+                .write()
+                .hidden
+                .insert(identity.fingerprint())
+    }
+
+    /// Nothing will be recovered any more.
+    pub(super) fn end_recovery(&self) {
+        self.recovering.store(false, Ordering::SeqCst);
+        for shard in &self.shards {
+            shard.write().hidden = HashSet::new();
         }
     }
 
     fn remove_where(&self, identity: Identity, is_meant: impl FnOnce(&Slot) -> bool) {
         let mut shard = self.shard_of(identity).write();
-        let was_there = shard.remove_if(identity.fingerprint(), is_meant);
+        let was_there = shard.table.remove_if(identity.fingerprint(), is_meant);
+        if self.recovering.load(Ordering::SeqCst) {
+            shard.hidden.insert(identity.fingerprint());
+        }
         self.slots.sub(was_there.into());
     }
 
     /// The upper bits choose the shard.
-    fn shard_of(&self, identity: Identity) -> &RwLock<Table> {
+    fn shard_of(&self, identity: Identity) -> &RwLock<Shard> {
         let shard = (u128::from(identity.0) * self.shards.len() as u128) >> u64::BITS;
         &self.shards[shard as usize]
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.read().len()).sum()
+        self.shards.iter().map(|shard| shard.read().table.len()).sum()
     }
 }
 
@@ -155,7 +200,7 @@ mod tests {
             assert_eq!(index.find(identity), Some(location(1, at as u32)));
         }
         index.put(identities[0], location(2, 77));
-        index.put_if_absent(identities[0], location(3, 78));
+        index.recover(identities[0], location(3, 78));
         assert_eq!(index.find(identities[0]), Some(location(2, 77)));
         assert_eq!((index.len(), index.slots.get()), (5, 5));
     }
@@ -181,13 +226,35 @@ mod tests {
     }
 
     #[test]
+    fn what_was_put_or_removed_meanwhile_wins_over_what_is_recovered() {
+        let index = index();
+        let [put, removed, moved, neither] = [1, 2, 3, 4].map(|key| index.head(key));
+        index.begin_recovery();
+        index.put(put, location(1, 1));
+        index.remove(removed);
+        index.put(moved, location(1, 3));
+        index.remove_from(moved, location(1, 3));
+        for identity in [put, removed, moved, neither] {
+            index.recover(identity, location(9, 9));
+        }
+        assert_eq!(index.find(put), Some(location(1, 1)));
+        assert_eq!((index.find(removed), index.find(moved)), (None, None));
+        assert_eq!(index.find(neither), Some(location(9, 9)));
+        index.put(removed, location(2, 2));
+        assert_eq!(index.find(removed), Some(location(2, 2)));
+        index.end_recovery();
+        assert!(!index.hide(put), "there is nothing to hide from");
+        assert_eq!(index.slots.get(), 3);
+    }
+
+    #[test]
     fn shards_fill_evenly() {
         let index = index();
         for key in 0..100_000 {
             index.put(index.part(key, 1, 0), location(0, 0));
         }
         let expected = 100_000 / index.shards.len();
-        let fullest = index.shards.iter().map(|shard| shard.read().len()).max();
+        let fullest = index.shards.iter().map(|shard| shard.read().table.len()).max();
         assert!(
             fullest < Some(2 * expected),
             "{fullest:?} in one shard, {expected} expected"

@@ -222,12 +222,14 @@ impl Log {
         // What is said after this region was given up must not become stable before it is.
         self.commit()?;
         self.flush()?;
+        let ending = self.store.endings.lock();
         if let Some(life) = self.store.life_of(number) {
             self.store.end_life(number);
             self.store.forget(life);
         }
         self.placement.regions.give_up(class);
         wipe(&self.store, number)?;
+        drop(ending);
         self.unflushed = true;
         self.store.metrics.regions_reclaimed.inc();
         Ok(true)

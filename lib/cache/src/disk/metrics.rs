@@ -14,6 +14,8 @@ pub struct DiskMetrics {
     pub read_buffer_bytes: IntGauge,
     pub read_only: IntGauge,
     pub slots: IntGauge,
+    pub recovering: IntGauge,
+    pub regions_to_recover: IntGauge,
     pub recovery_seconds: Gauge,
     pub queue_bytes: IntGauge,
     pub bytes_written: IntCounter,
@@ -161,9 +163,18 @@ impl DiskMetrics {
                 "Records that can be found. Levels out when the device has been filled once; 18 to 23 bytes of \
                  memory each.",
             )?,
+            recovering: within.gauge(
+                "recovering",
+                "1 while the index is being rebuilt after a start: what is not found yet is a miss. Some seconds per TB.",
+            )?,
+            regions_to_recover: within.gauge(
+                "regions_to_recover",
+                "Regions whose content is not in the index yet. Falls to 0 after every start; should it stand still, the \
+                 drive does not answer.",
+            )?,
             recovery_seconds: within.register(Gauge::with_opts(within.options(
                 "recovery_seconds",
-                "How long the last start took to rebuild the index. More than a few seconds per TB deserves a look at \
+                "How long it took to rebuild the index after the last start, while it was in use. More than a few seconds per TB deserves a look at \
                  the drive.",
             ))?)?,
             queue_bytes: within.gauge(
@@ -282,7 +293,7 @@ mod tests {
         let registry = Registry::new();
         DiskMetrics::register(&registry, "/dev/a").expect("first registration");
         let families = registry.gather();
-        assert_eq!(families.len(), 26);
+        assert_eq!(families.len(), 28);
         for family in families {
             assert!(
                 family.name().starts_with("millrace_cache_disk_"),

@@ -24,6 +24,7 @@
 mod commit;
 mod device;
 mod format;
+mod in_order;
 mod index;
 mod journal;
 mod log;
@@ -32,6 +33,7 @@ mod open_region;
 mod options;
 mod queue;
 mod read;
+mod rebuild;
 mod recover;
 mod removals;
 mod store;
@@ -65,10 +67,11 @@ use queue::{Queue, Record, Refusal};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use read::Miss;
+use rebuild::Rebuild;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::Duration;
 use store::Store;
 use writer::Writer;
 
@@ -77,6 +80,10 @@ pub const PART_BYTES: u64 = 4 << 20;
 
 /// The longest head that is kept, its key's text included, in bytes. Header fields are bounded far below by who parses them.
 pub const MAX_HEAD_BYTES: usize = 1 << 20;
+
+/// How long opening waits for the index: the newest regions, known first, give the first hits. Far below the second
+/// within which they are promised.
+const REBUILD_PATIENCE: Duration = Duration::from_millis(250);
 
 /// One log on one device; clones share it. When the last clone is dropped without [`Disk::close`], the writer still
 /// writes what it was given, seals and lets go of the device, in the background.
@@ -93,7 +100,8 @@ struct Shared {
 
 impl Disk {
     /// Becomes the device's one writer, formats it if it is not ours (logged), rebuilds the index and starts the
-    /// threads. Blocks while it reads; call it before serving.
+    /// threads. Blocks while it looks at every region's ends, well below a second; call it before serving. What is not
+    /// in the index yet is a miss: [`DiskMetrics::recovering`] says when it is complete.
     ///
     /// Fails when an option is out of range, the device is too small, in use by another process, or cannot be read.
     pub fn open(device: Arc<dyn Device>, options: Options, metrics: DiskMetrics) -> io::Result<Disk> {
@@ -104,7 +112,6 @@ impl Disk {
     }
 
     fn open_locked(device: Arc<dyn Device>, options: Options, metrics: DiskMetrics) -> io::Result<Disk> {
-        let start = Instant::now();
         let device: Arc<dyn Device> = match device.engine() {
             Engine::Uring | Engine::Threads => device,
             Engine::Blocking => Arc::new(ThreadsDevice::start(
@@ -117,14 +124,14 @@ impl Disk {
             .io_engine
             .with_label_values(&[device.engine().name()])
             .set(1);
-        let (store, log) = open_log(
+        let (store, log, rebuild) = open_log(
             device.clone(),
             options.region_bytes,
             metrics,
             &mut StdRng::from_os_rng(),
         )?;
-        store.metrics.recovery_seconds.set(start.elapsed().as_secs_f64());
         keep_journal(&store)?;
+        rebuild_behind(&store, rebuild)?;
         let buffers = Buffers::new(options.read_buffer_bytes, store.metrics.read_buffer_bytes.clone());
         let deadlines = Deadlines::start(options.read_deadline)?;
         let reads = Reads::new(device, buffers, Arc::new(deadlines));
@@ -281,8 +288,24 @@ impl Disk {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        self.store.set_unwanted();
         drop(self.queue.close());
     }
+}
+
+/// Rebuilds the index on a thread of its own, and waits a little for it: a small device is known whole when it is opened.
+fn rebuild_behind(store: &Arc<Store>, rebuild: Rebuild) -> io::Result<()> {
+    let (done, rebuilt) = std::sync::mpsc::channel();
+    let store = store.clone();
+    std::thread::Builder::new()
+        .name("cache-disk-find".to_owned())
+        .spawn(move || {
+            rebuild.run(&store);
+            // Nobody waiting any more is fine.
+            done.send(()).ok();
+        })?;
+    rebuilt.recv_timeout(REBUILD_PATIENCE).ok();
+    Ok(())
 }
 
 /// Everything between a locked device and a log that can be appended to; no threads.
@@ -291,7 +314,7 @@ fn open_log(
     region_bytes: u64,
     metrics: DiskMetrics,
     chance: &mut StdRng,
-) -> io::Result<(Arc<Store>, Log)> {
+) -> io::Result<(Arc<Store>, Log, Rebuild)> {
     let size = device.size();
     let geometry = Geometry::of(size, region_bytes).ok_or_else(|| {
         let least = format::REGIONS_START + format::MIN_REGIONS * region_bytes;
@@ -311,7 +334,7 @@ fn open_log(
         metrics,
     ));
     *store.journal.lock() = Some(journal);
-    let recovered = recover::rebuild_index(&store);
+    let (recovered, rebuild) = recover::survey_all(&store);
     let settings = Settings {
         s_share: 0.0,
         seed: chance.random(),
@@ -323,7 +346,7 @@ fn open_log(
         &recovered,
         Box::new(StdRng::from_rng(chance)),
     );
-    Ok((store, log))
+    Ok((store, log, rebuild))
 }
 
 /// The purge journal of a device of ours. One that may have lost what it acknowledged leaves nothing to believe: the

@@ -1,31 +1,27 @@
-//! Opening a device: format what is not ours, and rebuild the index of what is.
+//! Opening a device: format what is not ours, and find out what there is.
 //!
-//! There is no journal of the index: the regions are the journal. Going back from the newest region, the first that is
-//! said of a key is the last that was written, and a tombstone met before a head means that the head is gone. That
-//! holds only as far as regions can be read: one that cannot may have held tombstones, so everything older is given up.
-//! It takes two damaged blocks in one region to get there.
+//! First both ends of every region are looked at: that says where the log goes on, and takes well below a second. Regions
+//! that were being filled are walked and sealed. What all of them hold is added afterwards (`rebuild.rs`).
 
 use super::aligned::AlignedBuffer;
 use super::device::{BLOCK_BYTES, Device};
-use super::format::record::Kind;
-use super::format::region::{FooterEntry, Region, RegionLife, Trailer};
+use super::format::region::{Region, Trailer};
 use super::format::superblock::{Foreign, OFFSETS, Superblock};
 use super::format::{FORMAT_VERSION, Geometry};
 use super::journal;
 use super::log::Recovered;
-use super::open_region::{wipe, write_end};
+use super::open_region::write_end;
+use super::rebuild::Rebuild;
 use super::store::Store;
-use super::walk::{List, walk};
-use std::collections::HashSet;
+use super::walk::walk;
+use std::collections::HashMap;
 use std::io;
 
-/// How many reads the device sees at once. 3 TB are 45,000 regions: three reads each, one after the other, would take
-/// 10 seconds on a fast drive.
-const DEPTH: usize = 16;
+/// How many reads the device sees at once. 3 TB are 45,000 regions: two reads each, one after the other, would take
+/// 7 seconds on a fast drive.
+const DEPTH: usize = 32;
 /// Fewer items than this are not worth a thread.
-const LEAST_SHARE: usize = 4;
-/// So many regions' lists are in memory at once: 200 KB as a rule, and at worst, regions full of removals, 300 MB.
-const BATCH: usize = 64;
+const LEAST_SHARE: usize = 8;
 
 /// Reads the superblock, or formats a device that is not ours, is of another format version or was divided otherwise.
 /// `fresh_uuid` becomes the device's when it is formatted. Fails only when the device does.
@@ -94,15 +90,16 @@ fn write_superblocks(device: &dyn Device, superblock: Superblock) -> io::Result<
 
 /// What a look at its two ends says of a region.
 #[derive(Debug, Clone, Copy)]
-struct Survey {
-    region: Region,
+pub(super) struct Survey {
+    pub(super) region: Region,
     /// The footer of that life; a region that was being filled has none.
-    sealed: Option<Trailer>,
+    pub(super) sealed: Option<Trailer>,
 }
 
-/// Rebuilds the index and seals what was open. Returns what the log needs to go on. What cannot be read is missing
-/// afterwards; if the device refuses to write, it is served read-only.
-pub(super) fn rebuild_index(store: &Store) -> Recovered {
+/// Finds out in which life every region is, and seals those that were being filled. Returns what the log needs to go on,
+/// and what is left to do for the index. What cannot be read is missing; if the device refuses to write, it is served
+/// read-only.
+pub(super) fn survey_all(store: &Store) -> (Recovered, Rebuild) {
     // A predecessor that was killed may have written what it never flushed. It is found, so it must stay.
     read_only_on_failure(store, store.device.flush());
     let numbers: Vec<u32> = (0..store.geometry.region_count).collect();
@@ -111,53 +108,25 @@ pub(super) fn rebuild_index(store: &Store) -> Recovered {
         .flatten()
         .collect();
     surveys.sort_by_key(|survey| std::cmp::Reverse(survey.region.life.sequence));
+    let mut walked = HashMap::new();
+    for Survey { region, .. } in surveys.iter().filter(|survey| survey.sealed.is_none()) {
+        let (list, records_end) = walk(store, region.life);
+        // From now on it is like the others.
+        let written = write_end(store, *region, records_end, &list.entries);
+        read_only_on_failure(store, written.and_then(|_| store.device.flush()));
+        walked.insert(region.life.number, list);
+    }
+    for survey in &surveys {
+        store.begin_life(survey.region.life);
+    }
     let next_sequence = surveys
         .first()
         .map_or(1, |newest| newest.region.life.sequence + 1);
-    let used = insert_all(store, &surveys);
-    for survey in &surveys[used..] {
-        // Or it would be back with the next start, without what was said of it later.
-        read_only_on_failure(store, wipe(store, survey.region.life.number).map(drop));
-    }
-    let given_up = surveys.len() - used;
-    let records = store.metrics.slots.get();
-    tracing::info!(regions = used, given_up, records, "cache disk: index rebuilt");
-    Recovered {
-        regions: surveys[..used].iter().rev().map(|survey| survey.region).collect(),
+    let recovered = Recovered {
+        regions: surveys.iter().rev().map(|survey| survey.region).collect(),
         next_sequence,
-    }
-}
-
-/// Inserts what the regions hold, newest first, and seals those that are not. Returns how many of them it used.
-fn insert_all(store: &Store, surveys: &[Survey]) -> usize {
-    let mut removed = HashSet::new();
-    // The newest of each class may have been being filled, so it may end early.
-    let mut met = [false; 2];
-    let mut used = 0;
-    for batch in surveys.chunks(BATCH) {
-        let lists = in_parallel(batch, |survey| list_of(store, *survey));
-        for (survey, list) in batch.iter().zip(lists) {
-            let Region { life, class, .. } = survey.region;
-            store.begin_life(life);
-            insert(store, life, &list.entries, &mut removed);
-            used += 1;
-            if let Some(records_end) = list.records_end {
-                // It was being filled, or its footer is damaged: from now on it is like the others.
-                let written = write_end(store, survey.region, records_end, &list.entries);
-                read_only_on_failure(store, written.and_then(|_| store.device.flush()));
-            }
-            let is_newest = !std::mem::replace(&mut met[class.index()], true);
-            if !list.complete && !is_newest {
-                let region = life.number;
-                tracing::warn!(
-                    region,
-                    "cache disk: part of a region is unreadable; everything older is given up"
-                );
-                return used;
-            }
-        }
-    }
-    used
+    };
+    (recovered, Rebuild::begin(store, surveys, walked))
 }
 
 /// Does `work` for every item, several at a time: what waits is the device. The results are in the items' order.
@@ -180,7 +149,7 @@ fn in_parallel<I: Sync, T: Send>(items: &[I], work: impl Fn(&I) -> T + Sync) -> 
     })
 }
 
-fn read_only_on_failure(store: &Store, written: io::Result<()>) {
+pub(super) fn read_only_on_failure(store: &Store, written: io::Result<()>) {
     if let Err(error) = written {
         tracing::error!(
             %error,
@@ -192,9 +161,9 @@ fn read_only_on_failure(store: &Store, written: io::Result<()>) {
     }
 }
 
-/// Looks at a region's header and trailer. The later of the two lives is the one it is in: a header that was lost
-/// leaves the older life's footer, a region being filled has a header that is newer than its footer. A header of zeros
-/// says that the region is free, whatever its end says.
+/// Looks at a region's header and trailer. The header decides: it was zeros before it was written, so it is never that
+/// of an earlier life, while the trailer may be all that power left of a life whose number was given out again. Zeros
+/// say that the region is free; of a damaged header the trailer tells.
 fn survey(store: &Store, number: u32) -> Option<Survey> {
     let header = store
         .read_blocks(number, 0..BLOCK_BYTES as u64)
@@ -212,54 +181,11 @@ fn survey(store: &Store, number: u32) -> Option<Survey> {
     }
     let opened = header.and_then(|block| Region::decode(store.uuid, number, &block));
     let trailer = trailer.ok().flatten();
-    match (opened, trailer) {
-        (Some(opened), Some(trailer)) if opened.life.sequence > trailer.region.life.sequence => {
-            Some(Survey {
-                region: opened,
-                sealed: None,
-            })
-        }
-        (_, Some(trailer)) => Some(Survey {
-            region: trailer.region,
-            sealed: Some(trailer),
-        }),
-        (Some(opened), None) => Some(Survey {
-            region: opened,
-            sealed: None,
-        }),
-        (None, None) => None,
-    }
-}
-
-/// The region's own list, or what a walk finds when there is none.
-fn list_of(store: &Store, survey: Survey) -> List {
-    let listed = survey
-        .sealed
-        .and_then(|trailer| store.list_of(&trailer).ok().flatten());
-    match listed {
-        Some(entries) => List {
-            entries,
-            complete: true,
-            records_end: None,
-        },
-        None => walk(store, survey.region.life),
-    }
-}
-
-/// Adds what a region holds, unless something newer is known. Newest first, within the region too.
-fn insert(store: &Store, life: RegionLife, entries: &[FooterEntry], removed: &mut HashSet<u128>) {
-    for entry in entries.iter().rev() {
-        let hidden = match entry.kind {
-            Kind::Tombstone => !removed.insert(entry.key_hash),
-            Kind::Head => removed.contains(&entry.key_hash),
-            Kind::Part | Kind::Padding | Kind::End => false,
-        };
-        if let Some(identity) = store.identity(entry.kind, entry.key_hash, entry.version, entry.part)
-            && !hidden
-        {
-            store.index.put_if_absent(identity, entry.location(life.number));
-        }
-    }
+    let region = opened.or(trailer.map(|trailer| trailer.region))?;
+    Some(Survey {
+        region,
+        sealed: trailer.filter(|trailer| trailer.region == region),
+    })
 }
 
 #[cfg(test)]

@@ -27,7 +27,11 @@ pub(super) struct Store {
     pub(super) keeper: OnceLock<Keeper>,
     pub(super) metrics: DiskMetrics,
     lives: Box<[Life]>,
+    /// Held while a region's life is ended for good and its ends are wiped, and while it is decided that nothing is
+    /// written any more.
+    pub(super) endings: Mutex<()>,
     read_only: AtomicBool,
+    unwanted: AtomicBool,
 }
 
 /// The life of one region, 0 and 0 while there is nothing to read. Only the writer changes it.
@@ -60,7 +64,9 @@ impl Store {
             journal: Mutex::default(),
             keeper: OnceLock::new(),
             lives: (0..geometry.region_count).map(|_| Life::default()).collect(),
+            endings: Mutex::new(()),
             read_only: AtomicBool::new(false),
+            unwanted: AtomicBool::new(false),
             metrics,
         }
     }
@@ -142,6 +148,10 @@ impl Store {
         match list {
             Ok(Some(entries)) => {
                 for entry in entries {
+                    if entry.kind == Kind::Tombstone {
+                        // The index may still be on its way to what this removed.
+                        self.index.hide(self.index.head(entry.key_hash));
+                    }
                     if let Some(identity) =
                         self.identity(entry.kind, entry.key_hash, entry.version, entry.part)
                     {
@@ -170,8 +180,18 @@ impl Store {
 
     /// Nothing will be written any more.
     pub(super) fn set_read_only(&self) {
+        let _ending = self.endings.lock();
         self.read_only.store(true, Ordering::Release);
         self.metrics.read_only.set(1);
+    }
+
+    /// Nobody will read any more: what is still being done for readers may end.
+    pub(super) fn set_unwanted(&self) {
+        self.unwanted.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_unwanted(&self) -> bool {
+        self.unwanted.load(Ordering::Acquire)
     }
 
     pub(super) fn is_read_only(&self) -> bool {

@@ -19,13 +19,11 @@ pub(super) struct List {
     pub(super) entries: Vec<FooterEntry>,
     /// Nothing is missing between the region's start and its end.
     pub(super) complete: bool,
-    /// Where the last record ends, from the region's start, if that was found by walking.
-    pub(super) records_end: Option<u64>,
 }
 
 /// Walks a region, to its end mark or its end. Bodies are not looked at: a reader will. What is damaged or cannot be
-/// read is left out.
-pub(super) fn walk(store: &Store, life: RegionLife) -> List {
+/// read is left out. Says where the last record ends as well, from the region's start.
+pub(super) fn walk(store: &Store, life: RegionLife) -> (List, u64) {
     let mut window = Window {
         store,
         number: life.number,
@@ -60,11 +58,8 @@ pub(super) fn walk(store: &Store, life: RegionLife) -> List {
         records_end = if ended { at } else { at + header.span() };
         at = records_end;
     }
-    List {
-        entries,
-        complete: ended && whole,
-        records_end: Some(records_end),
-    }
+    let complete = ended && whole;
+    (List { entries, complete }, records_end)
 }
 
 /// Whether a header found at `at`, behind `listed` records, is of this life and leaves free what the writer keeps free

@@ -45,7 +45,7 @@ fn part_of(key: u128) -> Bytes {
 /// killed before it was.
 fn written_device(sealed: bool) -> MemoryDevice {
     let device = Arc::new(MemoryDevice::new(DEVICE_BYTES));
-    let (_, mut log) = open_log(
+    let (_, mut log, _) = open_log(
         device.clone(),
         REGION_BYTES,
         metrics(),
@@ -68,14 +68,15 @@ fn written_device(sealed: bool) -> MemoryDevice {
 }
 
 fn reopened(device: MemoryDevice) -> Arc<Store> {
-    open_log(
+    let (store, _, rebuild) = open_log(
         Arc::new(device),
         REGION_BYTES,
         metrics(),
         &mut StdRng::seed_from_u64(2),
     )
-    .expect("opens")
-    .0
+    .expect("opens");
+    rebuild.run(&store);
+    store
 }
 
 /// Reads everything. Returns how many were found, and how many were refused for their checksums.
@@ -136,13 +137,14 @@ fn flip_bits(device: &MemoryDevice) {
         let what = format!("seed {seed}, bit {bit}");
         // The damage happens while the process runs, and before it starts.
         let running = Arc::new(device.after_kill());
-        let (store, _log) = open_log(
+        let (store, _log, rebuild) = open_log(
             running.clone(),
             REGION_BYTES,
             metrics(),
             &mut StdRng::seed_from_u64(3),
         )
         .expect("opens");
+        rebuild.run(&store);
         running.flip_bit(bit);
         let (found, corrupt) = check_all(&store, &what);
         assert!(

@@ -10,7 +10,7 @@ use crate::disk::format::superblock::Superblock;
 use crate::disk::format::{FORMAT_VERSION, Geometry};
 use crate::disk::log::{Log, Recovered};
 use crate::disk::queue::{Record, Write};
-use crate::disk::recover::{read_or_format, rebuild_index};
+use crate::disk::recover::{read_or_format, survey_all};
 use crate::disk::store::Store;
 use crate::placement::{Class, Settings};
 use bytes::Bytes;
@@ -45,7 +45,8 @@ fn opened(device: &Arc<MemoryDevice>) -> (Arc<Store>, Recovered) {
     let superblock = read_or_format(&**device, geometry, UUID).expect("works");
     assert_eq!(superblock, Superblock { geometry, uuid: UUID });
     let store = Arc::new(Store::new(device.clone(), geometry, UUID, 0, super::metrics()));
-    let recovered = rebuild_index(&store);
+    let (recovered, rebuild) = survey_all(&store);
+    rebuild.run(&store);
     (store, recovered)
 }
 

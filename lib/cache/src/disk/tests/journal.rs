@@ -238,7 +238,7 @@ fn a_device_whose_journal_is_unreadable_starts_empty() {
     let metrics = super::metrics();
     let uuid = |seed| {
         let chance = &mut StdRng::seed_from_u64(seed);
-        let (store, _) =
+        let (store, _, _) =
             crate::disk::open_log(device.clone(), 64 << 10, metrics.clone(), chance).expect("works");
         store.uuid
     };
