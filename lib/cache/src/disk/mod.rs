@@ -26,6 +26,7 @@ mod device;
 mod format;
 mod in_order;
 mod index;
+pub mod inspect;
 mod journal;
 mod log;
 mod metrics;

@@ -38,6 +38,8 @@ use crc32c::crc32c;
 
 const HEADER_MAGIC: &[u8; 8] = b"MRREGION";
 const HEADER_CHECKED: usize = 52;
+/// A header with its checksum.
+pub(in crate::disk) const HEADER_USED_BYTES: u64 = HEADER_CHECKED as u64 + 4;
 /// Until the footer is written, only the header says that the region is in use: it stands in its block twice.
 const HEADER_REPEATED_AT: usize = BLOCK_BYTES / 2;
 const TRAILER_MAGIC: &[u8; 8] = b"MRFOOTER";

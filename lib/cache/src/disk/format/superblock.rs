@@ -20,6 +20,9 @@ use crc32c::crc32c;
 const MAGIC: &[u8; 8] = b"MILLRACE";
 const CHECKED: usize = 40;
 
+/// What of the block means something: with its checksum.
+pub(in crate::disk) const USED_BYTES: u64 = CHECKED as u64 + 4;
+
 /// Where the copies lie.
 pub(in crate::disk) const OFFSETS: [u64; 2] = [0, 64 << 10];
 

@@ -3,6 +3,7 @@
 mod damage;
 mod faults;
 mod golden;
+mod inspect;
 mod journal;
 mod simulation;
 mod stories;
