@@ -12,12 +12,14 @@ pub struct DiskMetrics {
     pub direct_io: IntGauge,
     pub io_engine: IntGaugeVec,
     pub read_buffer_bytes: IntGauge,
+    pub read_buffer_bound_bytes: IntGauge,
     pub read_only: IntGauge,
     pub slots: IntGauge,
     pub recovering: IntGauge,
     pub regions_to_recover: IntGauge,
     pub recovery_seconds: Gauge,
     pub queue_bytes: IntGauge,
+    pub queue_bound_bytes: IntGauge,
     pub bytes_written: IntCounter,
     pub bytes_read: IntCounter,
     pub write_seconds: Histogram,
@@ -181,6 +183,14 @@ impl DiskMetrics {
                 "write_queue_bytes",
                 "Bytes waiting for the writer. Near its bound for long: the disk cannot keep up.",
             )?,
+            queue_bound_bytes: within.gauge(
+                "write_queue_bound_bytes",
+                "What write_queue_bytes may reach; beyond it disk copies are dropped. Constant.",
+            )?,
+            read_buffer_bound_bytes: within.gauge(
+                "read_buffer_bound_bytes",
+                "What read_buffer_bytes may reach; beyond it reads are misses. Constant.",
+            )?,
             bytes_written: within.counter(
                 "bytes_written_total",
                 "Bytes written to the device, headers and padding included. Its rate is the wear of the drive.",
@@ -293,7 +303,7 @@ mod tests {
         let registry = Registry::new();
         DiskMetrics::register(&registry, "/dev/a").expect("first registration");
         let families = registry.gather();
-        assert_eq!(families.len(), 28);
+        assert_eq!(families.len(), 30);
         for family in families {
             assert!(
                 family.name().starts_with("millrace_cache_disk_"),

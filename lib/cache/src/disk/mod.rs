@@ -133,6 +133,13 @@ impl Disk {
         )?;
         keep_journal(&store)?;
         rebuild_behind(&store, rebuild)?;
+        let bounds = [
+            (&store.metrics.read_buffer_bound_bytes, options.read_buffer_bytes),
+            (&store.metrics.queue_bound_bytes, options.queue_bytes),
+        ];
+        for (gauge, bytes) in bounds {
+            gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
         let buffers = Buffers::new(options.read_buffer_bytes, store.metrics.read_buffer_bytes.clone());
         let deadlines = Deadlines::start(options.read_deadline)?;
         let reads = Reads::new(device, buffers, Arc::new(deadlines));
