@@ -7,7 +7,7 @@
 //! that a killed process left without a head. Bytes are found by version: no reader ever mixes two fills.
 
 use crate::{
-    disk::Disk,
+    disks::Disks,
     fill::{Claim, memory::FillMemory, table::Fills},
     head::Head,
     key::Key,
@@ -53,7 +53,7 @@ pub enum LookUp {
 impl Cache {
     /// A cache over `disk`, or in memory alone.
     #[must_use]
-    pub fn new(limits: Limits, disk: Option<Disk>, metrics: Metrics) -> Cache {
+    pub fn new(limits: Limits, disk: Option<Disks>, metrics: Metrics) -> Cache {
         let ram = Ram::new(limits.ram_bytes, metrics.clone());
         let memory = FillMemory::new(limits.fill_bytes, metrics.clone());
         let tiers = Arc::new(Tiers::new(ram, disk, metrics));

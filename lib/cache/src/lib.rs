@@ -5,7 +5,8 @@
 //!            placement/  pure decisions: what a disk takes, and what stays when it makes room
 //!
 //!  peek ─────────────→ ram.rs      hot objects: small ones whole, larger ones in 256 KiB chunks
-//!  look_up ──────────→ fill/  →  ram.rs  →  disk/ (reading.rs: one read for all who ask at once)
+//!  look_up ──────────→ fill/  →  ram.rs  →  disks/ (reading.rs: one read for all who ask at once)
+//!                                             └→ disk/ for each device: the log, and who looks after it
 //!  claim → Lead ─────→ fill/       one fetch per object, however many ask
 //!            Filler ─→ growing object ─→ readers of every core (relay.rs)
 //!                        └→ RAM chunk by chunk, disk part by part (tiers.rs: where a version's bytes are)
@@ -24,6 +25,7 @@
 
 pub mod cache;
 pub mod disk;
+pub mod disks;
 pub mod fill;
 pub mod head;
 pub mod key;
@@ -42,6 +44,7 @@ mod touched;
 
 pub use cache::{Cache, Limits, LookUp};
 pub use disk::Disk;
+pub use disks::Disks;
 pub use fill::{Claim, Failure, Filler, Flight, Lead, Outcome, Overrun};
 pub use head::{Head, Prepared};
 pub use key::Key;

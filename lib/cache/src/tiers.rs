@@ -1,7 +1,8 @@
 //! RAM over disk, as readers see them: where the bytes of one version can be had.
 
 use crate::{
-    disk::{Disk, PART_BYTES},
+    disk::PART_BYTES,
+    disks::Disks,
     head::Head,
     key::Key,
     metrics::Metrics,
@@ -28,7 +29,7 @@ const READ_AHEAD_SHARE: u64 = 8;
 /// The two tiers that keep objects.
 pub(crate) struct Tiers {
     pub(crate) ram: Ram,
-    pub(crate) disk: Option<Disk>,
+    pub(crate) disk: Option<Disks>,
     pub(crate) purges: Arc<Purges>,
     pub(crate) metrics: Metrics,
     /// Chunks of which a small piece was read from disk.
@@ -56,7 +57,7 @@ pub(crate) enum Coverage {
 }
 
 impl Tiers {
-    pub(crate) fn new(ram: Ram, disk: Option<Disk>, metrics: Metrics) -> Tiers {
+    pub(crate) fn new(ram: Ram, disk: Option<Disks>, metrics: Metrics) -> Tiers {
         let ahead_bound = ram.budget() / READ_AHEAD_SHARE;
         metrics.read_ahead_bound_bytes.set(gauge(ahead_bound));
         let purges = Arc::new(Purges::new(metrics.purges.clone()));

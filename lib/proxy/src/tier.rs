@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use cache::Cache;
-use cache::disk::{Disk, DiskMetrics, Io, Options, open_device};
+use cache::disk::{DiskMetrics, Io, Options};
+use cache::disks::{Disks, HealthMetrics, Plan, Tolerance};
 use cache::relay::Relay;
 use daemon::admin::{Admin, Readiness};
 use daemon::follow::{Follow, Follower, Opened, Pace};
@@ -249,20 +250,26 @@ async fn probe(core: Arc<Core>, interval: Duration) {
 
 fn open_cache(config: &CacheConfig, registry: &Registry) -> Result<Cache, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::running("the cache does not open", error);
-    let disk = config
-        .disk
-        .as_ref()
-        .map(|disk| {
+    let disks = match &config.disk {
+        None => None,
+        Some(disk) => {
             let metrics = DiskMetrics::register(registry, &disk.device.to_string_lossy())
                 .map_err(|error| failed(&error))?;
-            let device = open_device(&disk.device, disk.size_bytes, Io::Auto)
-                .map_err(|error| Failure::running(format!("cache disk {}", disk.device.display()), error))?;
-            Disk::open(device, Options::default(), metrics)
-                .map_err(|error| Failure::running(format!("cache disk {}", disk.device.display()), error))
-        })
-        .transpose()?;
+            let plan = Plan::file(
+                disk.device.clone(),
+                disk.size_bytes,
+                Io::Auto,
+                Options::default(),
+                metrics,
+            );
+            let health = HealthMetrics::register(registry).map_err(|error| failed(&error))?;
+            let disks = Disks::open(vec![plan], Tolerance::default(), health)
+                .map_err(|error| Failure::running("cache disk", error))?;
+            Some(disks)
+        }
+    };
     let metrics = cache::Metrics::new(registry).map_err(|error| failed(&error))?;
-    Ok(Cache::new(config.limits, disk, metrics))
+    Ok(Cache::new(config.limits, disks, metrics))
 }
 
 impl Serving {

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use tokio::sync::futures::OwnedNotified;
 use tokio::sync::oneshot;
 
 /// The end of a record's way to the disk.
@@ -23,6 +24,8 @@ pub struct Commit(State);
 enum State {
     Refused,
     Waiting(oneshot::Receiver<Fate>),
+    /// Dropped when the second comes first.
+    Guarded(oneshot::Receiver<Fate>, Pin<Box<OwnedNotified>>),
 }
 
 /// The writer's end of a [`Commit`]; dropped unresolved it means [`Fate::Dropped`].
@@ -30,13 +33,21 @@ enum State {
 pub(super) struct Resolver(oneshot::Sender<Fate>);
 
 impl Commit {
-    pub(super) fn refused() -> Commit {
+    pub(crate) fn refused() -> Commit {
         Commit(State::Refused)
     }
 
     pub(super) fn pending() -> (Resolver, Commit) {
         let (sender, receiver) = oneshot::channel();
         (Resolver(sender), Commit(State::Waiting(receiver)))
+    }
+
+    /// The same, but dropped as soon as `end` comes: who awaits it does not hang with a device that does.
+    pub(crate) fn or_dropped_after(self, end: OwnedNotified) -> Commit {
+        match self.0 {
+            State::Waiting(receiver) => Commit(State::Guarded(receiver, Box::pin(end))),
+            decided => Commit(decided),
+        }
     }
 }
 
@@ -56,6 +67,10 @@ impl Future for Commit {
             State::Waiting(receiver) => Pin::new(receiver)
                 .poll(context)
                 .map(|fate| fate.unwrap_or(Fate::Dropped)),
+            State::Guarded(receiver, end) => match Pin::new(receiver).poll(context) {
+                Poll::Ready(fate) => Poll::Ready(fate.unwrap_or(Fate::Dropped)),
+                Poll::Pending => end.as_mut().poll(context).map(|()| Fate::Dropped),
+            },
         }
     }
 }

@@ -213,7 +213,8 @@ impl DiskMetrics {
             )?,
             write_errors: within.counter(
                 "write_errors_total",
-                "Writes or flushes that the device refused. The first one makes the cache read-only: look at the log.",
+                "Writes or flushes that the device refused. The first one makes the device read-only until a \
+                 probe finds that it can be written: look at the log.",
             )?,
             regions_sealed: within.counter(
                 "regions_sealed_total",

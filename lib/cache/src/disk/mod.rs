@@ -24,6 +24,7 @@
 mod commit;
 mod device;
 mod format;
+mod identity;
 mod in_order;
 mod index;
 pub mod inspect;
@@ -39,6 +40,7 @@ mod recover;
 mod removals;
 mod store;
 mod table;
+mod tenure;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -49,8 +51,10 @@ pub use device::{
     BLOCK_BYTES, Buffer, Buffers, Completion, Device, Direction, Engine, FaultCounts, Faults, FaultyDevice,
     FileDevice, Io, MemoryDevice, ThreadsDevice, Transfer, UringDevice, Writes, open_device,
 };
+pub(crate) use identity::{identify, try_writing, wipe};
 pub use metrics::DiskMetrics;
 pub use options::Options;
+pub(crate) use tenure::Retirement;
 
 use crate::key::Key;
 use crate::placement::Settings;
@@ -97,6 +101,7 @@ struct Shared {
     store: Arc<Store>,
     queue: Arc<Queue>,
     reads: Reads,
+    writer: Retirement,
 }
 
 impl Disk {
@@ -145,14 +150,23 @@ impl Disk {
         let reads = Reads::new(device, buffers, Arc::new(deadlines));
         let queue = Arc::new(Queue::new(options.queue_bytes, store.metrics.queue_bytes.clone()));
         let writer = Writer::new(log, store.clone(), options.commit_delay);
+        let (at_work, retirement) = Retirement::of_one_at_work();
         std::thread::Builder::new()
             .name("cache-disk-write".to_owned())
             .spawn({
                 let queue = queue.clone();
-                move || writer.run(&queue)
+                move || {
+                    let _at_work = at_work;
+                    writer.run(&queue);
+                }
             })?;
         Ok(Disk {
-            shared: Arc::new(Shared { store, queue, reads }),
+            shared: Arc::new(Shared {
+                store,
+                queue,
+                reads,
+                writer: retirement,
+            }),
         })
     }
 
@@ -223,22 +237,22 @@ impl Disk {
 
     /// Shares with `purges` what this device's journal knows of them, and keeps the journal from now on. Before the
     /// first look-up, once.
-    pub fn join(&self, purges: &Arc<Purges>) {
+    pub(crate) fn join(&self, purges: &Arc<Purges>) {
         if let Some(keeper) = self.shared.store.keeper.get() {
             keeper.join(purges);
         }
     }
 
-    /// Writes all that is known of purges into this device's journal: another device has joined since, or came back.
-    pub fn renew_journal(&self) {
+    /// Writes all that is known of purges into this device's journal if that lacks any: another device knew more.
+    pub(crate) fn catch_up(&self) {
         if let Some(keeper) = self.shared.store.keeper.get() {
-            keeper.renew();
+            keeper.catch_up();
         }
     }
 
     /// Journals a purge that [`Purges`] has recorded. Resolves when it is on stable storage; fails when the device does, or is
     /// closed. The entry is on its way when this returns.
-    pub fn record(&self, entry: Entry) -> impl Future<Output = io::Result<()>> + Send + use<> {
+    pub(crate) fn record(&self, entry: Entry) -> impl Future<Output = io::Result<()>> + Send + use<> {
         let recorded = self.shared.store.keeper.get().map(|keeper| keeper.record(entry));
         async move {
             match recorded {

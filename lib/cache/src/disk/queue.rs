@@ -202,6 +202,16 @@ impl Queue {
         self.gauge.set(0);
     }
 
+    /// Takes nothing more, gives up what is here, and ends the writer.
+    pub(super) fn retire(&self) {
+        let closed = self.close();
+        let mut waiting = self.waiting.lock();
+        waiting.events.retain(|event| matches!(event, Event::Close(_)));
+        waiting.bytes = 0;
+        self.gauge.set(0);
+        drop(closed);
+    }
+
     /// The next event, waited for until `deadline`, or for ever. A deadline that has passed comes first, so that a
     /// busy queue cannot put it off.
     pub(super) fn next(&self, deadline: Option<Instant>) -> Event {

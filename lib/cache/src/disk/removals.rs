@@ -36,6 +36,11 @@ impl Removals {
         fits
     }
 
+    /// Whether any removal has begun and not ended.
+    pub(super) fn are_pending(&self) -> bool {
+        self.0.lock().count > 0
+    }
+
     /// The tombstone of `ticket`, which has begun, is written, or never will be.
     pub(super) fn end(&self, key_hash: u128, ticket: Ticket) {
         let mut pending = self.0.lock();

@@ -99,8 +99,8 @@ impl Writer {
         if let Err(error) = result {
             tracing::error!(
                 %error,
-                "cache disk: a write failed; nothing more is written until restart, what is there is still served: \
-                 check the drive"
+                "cache disk: a write failed; what is there is still served, nothing more is written until the device is \
+                 opened anew: check the drive"
             );
             self.store.metrics.write_errors.inc();
             self.store.set_read_only();

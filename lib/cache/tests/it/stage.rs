@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use cache::{
-    Cache, Claim, Disk, Filler, Head, Key, Lead, Limits, LookUp, Metrics, Object, Outcome, ReadError,
+    Cache, Claim, Disk, Disks, Filler, Head, Key, Lead, Limits, LookUp, Metrics, Object, Outcome, ReadError,
     policy::freshness::Freshness,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -35,7 +35,7 @@ impl Stage {
                     ram_bytes,
                     fill_bytes,
                 },
-                disk,
+                disk.map(Disks::from),
                 metrics,
             ),
             registry,

@@ -33,6 +33,8 @@ struct Desk {
     journal_entries_max: usize,
     purges: Option<Arc<Purges>>,
     floor: Option<Floor>,
+    /// Up to where the journal was complete when it was shared.
+    known: u64,
     /// All that is known is to be written anew.
     renew: bool,
     closed: bool,
@@ -89,15 +91,23 @@ impl Keeper {
         let Some(found) = desk.found.take() else { return };
         desk.floor = Some(purges.adopt(&found, desk.journal_entries_max));
         desk.purges = Some(Arc::clone(purges));
+        desk.known = found.latest;
         // What other devices know, or was recorded before, is not in this journal yet.
         desk.renew |= purges.latest() > found.latest;
         self.shared.changed.notify_all();
     }
 
-    /// Writes all that is known into the journal: another device has joined, and knew more.
-    pub(in crate::disk) fn renew(&self) {
-        self.shared.desk.lock().renew = true;
-        self.shared.changed.notify_all();
+    /// Writes all that is known into the journal if it may lack any of it: another device has joined, and knew more.
+    pub(in crate::disk) fn catch_up(&self) {
+        let mut desk = self.shared.desk.lock();
+        if desk
+            .purges
+            .as_ref()
+            .is_some_and(|purges| purges.latest() > desk.known)
+        {
+            desk.renew = true;
+            self.shared.changed.notify_all();
+        }
     }
 
     /// Commits an entry that [`Purges`] has recorded. Resolves when it is on stable storage.
