@@ -1,5 +1,7 @@
 //! A service: what an operator delivers under a set of host names (Traffic Control calls it a delivery service).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Period, Tier};
@@ -32,6 +34,13 @@ pub struct Service {
     /// does not say.
     #[serde(default)]
     pub stale_if_error: Period,
+    /// Whether players may ask for fresher answers than the cache would give (RFC 9111 §5.2.1).
+    #[serde(default)]
+    pub client_directives: ClientDirectives,
+    /// How often such a wish may have one object validated upstream: what was validated within this time is fresh
+    /// enough for everybody. 0 lets every wish through.
+    #[serde(default = "a_second")]
+    pub revalidation_floor: Period,
     /// Which query parameters are part of the cache key.
     #[serde(default)]
     pub query: QueryKey,
@@ -69,6 +78,21 @@ fn default_max_connections() -> u32 {
     256
 }
 
+fn a_second() -> Period {
+    Period(std::time::Duration::from_secs(1))
+}
+
+/// What becomes of the cache directives in requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientDirectives {
+    /// They are followed, within `revalidation_floor`.
+    #[default]
+    Honour,
+    /// They count as absent, but for `no-store`.
+    Ignore,
+}
+
 /// What an edge does with a request that came without TLS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -103,6 +127,10 @@ pub struct TtlRules {
     /// For everything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Period>,
+    /// For answers of other statuses than 200, such as `{"404": "10s"}`, where the origin gives no lifetime, or always
+    /// where the rules override it. 206, 304 and what hinges on one request (401, 429 …) cannot be stored.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub statuses: BTreeMap<u16, Period>,
 }
 
 /// A TTL for what lies under a path prefix.

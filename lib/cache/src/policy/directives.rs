@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// The largest number of seconds that is told apart; larger ones count as this (RFC 9111 §1.2.2).
 pub const DELTA_SECONDS_MAX: u64 = 1 << 31;
@@ -12,15 +12,15 @@ pub const DELTA_SECONDS_MAX: u64 = 1 << 31;
 /// - Names are case-insensitive; arguments are read quoted or bare.
 /// - A directive given twice with different arguments counts as its most restrictive one.
 /// - A number that cannot be read counts as zero, which is to say stale (RFC 9111 §4.2.1).
-/// - `private` and `no-cache` with a list of fields count as without (RFC 9111 §5.2.2.4 and §5.2.2.7 allow it).
-/// - `must-understand` lifts no `no-store` (RFC 9111 §5.2.2.3 allows to be stricter).
+/// - `private` and `no-cache` with a list of fields speak of those fields alone: they are not stored
+///   ([`withheld`]). A list that names none counts as no list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheControl {
     /// `no-store` (§5.2.1.5, §5.2.2.5).
     pub no_store: bool,
-    /// `private` (§5.2.2.7).
+    /// `private` (§5.2.2.7) without a list of fields.
     pub private: bool,
-    /// `no-cache` (§5.2.1.4, §5.2.2.4).
+    /// `no-cache` (§5.2.1.4, §5.2.2.4) without a list of fields.
     pub no_cache: bool,
     /// `public` (§5.2.2.9).
     pub public: bool,
@@ -28,6 +28,8 @@ pub struct CacheControl {
     pub must_revalidate: bool,
     /// `proxy-revalidate` (§5.2.2.8).
     pub proxy_revalidate: bool,
+    /// `must-understand` (§5.2.2.3).
+    pub must_understand: bool,
     /// `only-if-cached` (§5.2.1.7).
     pub only_if_cached: bool,
     /// `immutable` (RFC 8246).
@@ -36,6 +38,10 @@ pub struct CacheControl {
     pub max_age: Option<Duration>,
     /// `s-maxage` (§5.2.2.10).
     pub s_maxage: Option<Duration>,
+    /// `min-fresh` (§5.2.1.3).
+    pub min_fresh: Option<Duration>,
+    /// `max-stale` (§5.2.1.2); without a number it is [`Duration::MAX`].
+    pub max_stale: Option<Duration>,
     /// `stale-while-revalidate` (RFC 5861 §3).
     pub stale_while_revalidate: Option<Duration>,
     /// `stale-if-error` (RFC 5861 §4).
@@ -64,7 +70,7 @@ impl CacheControl {
         read
     }
 
-    fn take(&mut self, directive: Directive<'_>) {
+    pub(crate) fn take(&mut self, directive: Directive<'_>) {
         let Directive { name, argument, .. } = directive;
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         let delta = |known: Option<Duration>| {
@@ -78,15 +84,24 @@ impl CacheControl {
         } else if is("no-store") {
             self.no_store = true;
         } else if is("no-cache") {
-            self.no_cache = true;
+            self.no_cache |= named_fields(argument).is_none();
         } else if is("private") {
-            self.private = true;
+            self.private |= named_fields(argument).is_none();
         } else if is("public") {
             self.public = true;
         } else if is("must-revalidate") {
             self.must_revalidate = true;
         } else if is("proxy-revalidate") {
             self.proxy_revalidate = true;
+        } else if is("must-understand") {
+            self.must_understand = true;
+        } else if is("min-fresh") {
+            // The longest is the most restrictive here, and what cannot be read asks for more than there is.
+            let seconds = argument.and_then(unquoted_seconds).unwrap_or(Duration::MAX);
+            self.min_fresh = Some(self.min_fresh.map_or(seconds, |known| known.max(seconds)));
+        } else if is("max-stale") {
+            let seconds = argument.map_or(Duration::MAX, |argument| delta_seconds(Some(argument)));
+            self.max_stale = Some(self.max_stale.map_or(seconds, |known| known.min(seconds)));
         } else if is("only-if-cached") {
             self.only_if_cached = true;
         } else if is("immutable") {
@@ -118,6 +133,38 @@ pub(crate) fn directives(fields: &HeaderMap) -> impl Iterator<Item = Directive<'
                 text,
             },
         })
+}
+
+/// The fields that `private="…"` and `no-cache="…"` name: they are not for all, or not without asking first, and this
+/// cache stores none of them (RFC 9111 §5.2.2.4, §5.2.2.7).
+pub(crate) fn withheld(fields: &HeaderMap) -> Vec<HeaderName> {
+    directives(fields)
+        .filter(|directive| {
+            let is = |known: &[u8]| directive.name.eq_ignore_ascii_case(known);
+            is(b"private") || is(b"no-cache")
+        })
+        .filter_map(|directive| named_fields(directive.argument))
+        .flatten()
+        .collect()
+}
+
+/// The names in the argument of a qualified directive, quoted or (a common mistake) bare; `None` where there is none
+/// that is a name: the directive then speaks of everything.
+fn named_fields(argument: Option<&[u8]>) -> Option<Vec<HeaderName>> {
+    let names = unquoted(argument?);
+    let names: Result<Vec<HeaderName>, _> = members(names).map(HeaderName::from_bytes).collect();
+    names.ok().filter(|names| !names.is_empty())
+}
+
+fn unquoted(argument: &[u8]) -> &[u8] {
+    argument
+        .strip_prefix(b"\"")
+        .and_then(|inner| inner.strip_suffix(b"\""))
+        .unwrap_or(argument)
+}
+
+fn unquoted_seconds(argument: &[u8]) -> Option<Duration> {
+    whole_seconds(unquoted(argument)).map(Duration::from_secs)
 }
 
 /// The members of a comma-separated list (RFC 9110 §5.6.1), without blanks around and without empty ones. Commas
@@ -164,12 +211,7 @@ fn quoted_length(text: &[u8]) -> Option<usize> {
 }
 
 fn delta_seconds(argument: Option<&[u8]>) -> Duration {
-    let digits = argument.unwrap_or_default();
-    let digits = digits
-        .strip_prefix(b"\"")
-        .and_then(|inner| inner.strip_suffix(b"\""))
-        .unwrap_or(digits);
-    Duration::from_secs(whole_seconds(digits).unwrap_or(0))
+    argument.and_then(unquoted_seconds).unwrap_or_default()
 }
 
 /// `delta-seconds` (RFC 9111 §1.2.2): digits alone, saturating at [`DELTA_SECONDS_MAX`].
@@ -207,7 +249,7 @@ mod tests {
     #[test]
     fn every_directive_is_read_in_any_case_on_any_line() {
         let nothing = CacheControl::default();
-        let table: [(&[&[u8]], CacheControl); 12] = [
+        let table: [(&[&[u8]], CacheControl); 18] = [
             (&[], nothing),
             (&[b""], nothing),
             (
@@ -258,17 +300,51 @@ mod tests {
                     ..nothing
                 },
             ),
+            (&[b"private=\"set-cookie\""], nothing),
+            (&[b"no-cache=\"a, no-store\""], nothing),
             (
-                &[b"private=\"set-cookie\""],
+                &[b"private=\"\", no-cache=\"not a name\""],
+                CacheControl {
+                    private: true,
+                    no_cache: true,
+                    ..nothing
+                },
+            ),
+            (
+                &[b"private=\"set-cookie\", private"],
                 CacheControl {
                     private: true,
                     ..nothing
                 },
             ),
             (
-                &[b"no-cache=\"a, no-store\""],
+                &[b"Must-Understand"],
                 CacheControl {
-                    no_cache: true,
+                    must_understand: true,
+                    ..nothing
+                },
+            ),
+            (
+                &[b"min-fresh=10, max-stale=20"],
+                CacheControl {
+                    min_fresh: seconds(10),
+                    max_stale: seconds(20),
+                    ..nothing
+                },
+            ),
+            (
+                &[b"min-fresh=10, min-fresh=20, max-stale, max-stale=5"],
+                CacheControl {
+                    min_fresh: seconds(20),
+                    max_stale: seconds(5),
+                    ..nothing
+                },
+            ),
+            (
+                &[b"min-fresh=x, max-stale=x"],
+                CacheControl {
+                    min_fresh: Some(Duration::MAX),
+                    max_stale: seconds(0),
                     ..nothing
                 },
             ),
@@ -307,6 +383,18 @@ mod tests {
         ];
         for (lines, expected) in table {
             assert_eq!(read(lines).max_age, seconds(expected), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn qualified_directives_withhold_the_fields_they_name() {
+        for (value, names) in [
+            ("private=\"Set-Cookie\"", &["set-cookie"] as &[&str]),
+            ("private=Set-Cookie, no-cache=\"a, b\"", &["set-cookie", "a", "b"]),
+            ("private, no-cache=\"\", max-age=\"a\"", &[]),
+        ] {
+            let fields = HeaderMap::from_iter([(header::CACHE_CONTROL, HeaderValue::from_static(value))]);
+            assert_eq!(withheld(&fields), *names, "{value}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, header};
 
-use super::directives::members;
+use super::directives::{members, withheld};
 
 /// Fields that belong to one connection or one hop, and `Age`, which is made anew for each answer.
 const NOT_STORED: [HeaderName; 12] = [
@@ -20,7 +20,8 @@ const NOT_STORED: [HeaderName; 12] = [
     header::UPGRADE,
 ];
 
-/// What is stored of a response's fields: all but those of one hop, those that `Connection` names, and `Age`.
+/// What is stored of a response's fields: all but those of one hop, those that `Connection` names, those that
+/// `private` and `no-cache` name, and `Age`.
 #[must_use]
 pub fn storable_fields(response: &HeaderMap) -> HeaderMap {
     let mut fields = response.clone();
@@ -32,6 +33,9 @@ pub fn storable_fields(response: &HeaderMap) -> HeaderMap {
         if let Ok(name) = HeaderName::from_bytes(named) {
             fields.remove(name);
         }
+    }
+    for name in withheld(response) {
+        fields.remove(name);
     }
     for name in NOT_STORED {
         fields.remove(name);
@@ -58,7 +62,10 @@ mod tests {
     fn what_belongs_to_one_hop_is_not_stored() {
         let response = fields(&[
             ("age", "10"),
-            ("cache-control", "max-age=15"),
+            (
+                "cache-control",
+                "max-age=15, private=\"x-mine\", no-cache=\"x-asked\"",
+            ),
             ("connection", "close, X-Hop"),
             ("connection", "x-other-hop, not a name"),
             ("content-length", "5"),
@@ -75,13 +82,18 @@ mod tests {
             ("transfer-encoding", "chunked"),
             ("upgrade", "h2c"),
             ("via", "1.1 parent"),
+            ("x-asked", "1"),
             ("x-hop", "1"),
+            ("x-mine", "1"),
             ("x-other-hop", "2"),
             ("x-kept", "one"),
             ("x-kept", "two"),
         ]);
         let kept = fields(&[
-            ("cache-control", "max-age=15"),
+            (
+                "cache-control",
+                "max-age=15, private=\"x-mine\", no-cache=\"x-asked\"",
+            ),
             ("content-length", "5"),
             ("content-type", "video/mp4"),
             ("etag", "\"a\""),

@@ -5,8 +5,10 @@
 //! | `target` | which requests ask for the same | RFC 3986 §6.2.2 |
 //! | `verdict` | what may be stored, and for how long | RFC 9111 §3, §4.2 |
 //! | `directives` | what `Cache-Control` says | RFC 9111 §5.2, RFC 5861 |
+//! | `targeted` | whose directives govern | RFC 9213 |
 //! | `ttl` | what the service's rules make of a lifetime | |
 //! | `age` | how old a response was when it came | RFC 9111 §4.2.3 |
+//! | `demands` | what a request asks of freshness | RFC 9111 §5.2.1, §5.4 |
 //! | `freshness` | what an object may be used for now | RFC 9111 §4.2, RFC 5861 |
 //! | `fields` | which fields are kept | RFC 9111 §3.1 |
 //! | `merge` | what a 304 changes | RFC 9111 §3.2 |
@@ -17,6 +19,7 @@
 
 pub mod age;
 pub mod conditional;
+pub mod demands;
 pub mod directives;
 mod entity_tag;
 mod escape;
@@ -25,6 +28,7 @@ pub mod freshness;
 pub mod merge;
 pub mod range;
 pub mod target;
+mod targeted;
 pub mod ttl;
 pub mod verdict;
 

@@ -178,6 +178,7 @@ mod tests {
             manifest: Some(period(15)),
             segment: Some(period(3600)),
             default: Some(period(600)),
+            ..TtlRules::default()
         }
     }
 

@@ -36,6 +36,11 @@ pub(super) fn check(snapshot: &Snapshot, complaints: &mut Complaints) {
             complaints,
         );
         check_period(format!("{at}.stale_if_error"), service.stale_if_error, complaints);
+        check_period(
+            format!("{at}.revalidation_floor"),
+            service.revalidation_floor,
+            complaints,
+        );
         check_query(&service.query, &format!("{at}.query"), complaints);
         if service
             .content_id
@@ -173,6 +178,17 @@ fn check_ttl(rules: &TtlRules, at: &str, complaints: &mut Complaints) {
         if let Some(period) = period {
             check_period(format!("{at}.{field}"), period, complaints);
         }
+    }
+    for (status, period) in &rules.statuses {
+        let at = format!("{at}.statuses.{status}");
+        if !(201..=599).contains(status) || matches!(status, 206 | 304) {
+            complaints.add(
+                &at,
+                format!("answers of status {status} have no lifetime of their own"),
+                "name final statuses such as 404 or 503; for 200 there are the rules beside this one",
+            );
+        }
+        check_period(at, *period, complaints);
     }
     let mut seen = HashSet::new();
     for (nth, rule) in rules.paths.iter().enumerate() {

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use model::service::{
-    ContentId, Direction, HeaderAction, HeaderRule, Origin as OriginOf, PlainHttp, QueryKey, TtlRules,
+    ClientDirectives, ContentId, Direction, HeaderAction, HeaderRule, Origin as OriginOf, PlainHttp,
+    QueryKey, TtlRules,
 };
 use model::{Node, Period, Service, Site, Snapshot, Status, Tier};
 
@@ -268,9 +269,12 @@ pub fn sample_service(origin_urls: &[String]) -> Service {
             manifest: Some(seconds(15)),
             segment: Some(seconds(3600)),
             default: Some(seconds(3600)),
+            statuses: BTreeMap::new(),
         }),
         stale_while_revalidate: seconds(0),
         stale_if_error: seconds(0),
+        client_directives: ClientDirectives::Honour,
+        revalidation_floor: seconds(1),
         query: QueryKey::AllBut(vec!["token".to_owned()]),
         content_id: Some(ContentId { path_segment: 0 }),
         header_rules: vec![

@@ -1,7 +1,6 @@
 //! Whether a response may be stored, and for how long (RFC 9111 §3 and §4.2).
-//!
-//! What this cache does not do, and says so: it makes up no lifetime (§4.2.2, heuristics) and keeps no variants
-//! (§4.1): a response that only those would let it store is passed.
+
+mod status;
 
 use std::{fmt, time::Duration};
 
@@ -12,8 +11,16 @@ use super::{
     age::{date_of, initial_age},
     directives::{CacheControl, DELTA_SECONDS_MAX, directives, members},
     freshness::{Freshness, State},
+    targeted::{CONTRADICTING, Governing, governing, said_lifetime},
     ttl::{Reach, SaidBy, ttl_for},
 };
+use status::{heuristically_cacheable, may_be_stored, understood};
+
+/// What a response without a lifetime gets of the time since it was last changed (RFC 9111 §4.2.2): one part in so many.
+const HEURISTIC_PART: u32 = 10;
+
+/// The longest lifetime that is made up: a day's error is what an operator can explain.
+const HEURISTIC_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// A request that went upstream and the response that came.
 #[derive(Clone, Copy, Debug)]
@@ -129,9 +136,6 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What a set lifetime makes untrue.
-static CONTRADICTING: [HeaderName; 2] = [header::EXPIRES, header::PRAGMA];
-
 impl Verdict {
     /// Makes a response's fields say what was decided.
     pub fn rewrite(&self, fields: &mut HeaderMap) {
@@ -152,12 +156,12 @@ impl Verdict {
 /// Decides whether a response may be stored, and for how long.
 #[must_use]
 pub fn judge(exchange: &Exchange<'_>) -> Verdict {
-    let cache_control = CacheControl::parse(exchange.response);
-    if let Some(reason) = forbidden(exchange, &cache_control) {
+    let said = governing(exchange.response);
+    if let Some(reason) = forbidden(exchange, &said.directives) {
         return Verdict::Pass(reason);
     }
-    match lifetime(exchange, &cache_control) {
-        Ok(lifetime) => keep(exchange, &cache_control, lifetime),
+    match lifetime(exchange, &said) {
+        Ok(lifetime) => keep(exchange, &said.directives, lifetime),
         Err(reason) => Verdict::Pass(reason),
     }
 }
@@ -182,10 +186,15 @@ fn forbidden(exchange: &Exchange<'_>, cache_control: &CacheControl) -> Option<Re
     if let Some(reason) = request_forbids(exchange.method, exchange.request) {
         return Some(reason);
     }
-    if !understood(exchange.status) {
+    if !may_be_stored(exchange.status) {
         return Some(Reason::Status);
     }
-    if cache_control.no_store {
+    // Whoever understands the status heeds its rules instead of `no-store` (RFC 9111 §5.2.2.3).
+    let is_understood = understood(exchange.status);
+    if cache_control.must_understand && !is_understood {
+        return Some(Reason::Status);
+    }
+    if cache_control.no_store && !cache_control.must_understand {
         return Some(Reason::NoStore);
     }
     if cache_control.private {
@@ -199,16 +208,6 @@ fn forbidden(exchange: &Exchange<'_>, cache_control: &CacheControl) -> Option<Re
         return Some(Reason::Authorization);
     }
     None
-}
-
-/// The statuses whose caching this cache understands. 206 is a part and 304 no representation; those that depend on
-/// more of the request than the key holds (401, 412, 416, 429, …) and those of a failing server (5xx but 501) would
-/// harm whoever comes next.
-fn understood(status: StatusCode) -> bool {
-    matches!(
-        status.as_u16(),
-        200 | 203 | 204 | 300 | 301 | 302 | 307 | 308 | 404 | 405 | 410 | 414 | 451 | 501
-    )
 }
 
 /// Whether a response may differ for requests of one key (RFC 9111 §4.1). Fills ask for `Accept-Encoding: identity`,
@@ -233,17 +232,27 @@ struct Lifetime {
     ruled: bool,
 }
 
-fn lifetime(exchange: &Exchange<'_>, cache_control: &CacheControl) -> Result<Lifetime, Reason> {
+fn lifetime(exchange: &Exchange<'_>, said: &Governing) -> Result<Lifetime, Reason> {
     let sets_cookie = exchange.response.contains_key(header::SET_COOKIE);
-    let explicit = explicit_lifetime(exchange, cache_control);
+    let explicit = explicit_lifetime(exchange, said);
     let held = match exchange.entry {
         None => explicit.map(|length| Lifetime { length, ruled: false }),
         Some(Entry { rules, path, hint }) => {
             let full = exchange.status == StatusCode::OK && !sets_cookie;
             let reach = if full { Reach::Full } else { Reach::ShortenOnly };
-            ttl_for(rules, path, hint, explicit, reach).map(|ttl| Lifetime {
-                length: ttl.lifetime,
-                ruled: ttl.said_by != SaidBy::Origin,
+            let by_status = rules
+                .statuses
+                .get(&exchange.status.as_u16())
+                .filter(|_| !sets_cookie && (explicit.is_none() || rules.override_origin))
+                .map(|period| Lifetime {
+                    length: period.0,
+                    ruled: true,
+                });
+            by_status.or_else(|| {
+                ttl_for(rules, path, hint, explicit, reach).map(|ttl| Lifetime {
+                    length: ttl.lifetime,
+                    ruled: ttl.said_by != SaidBy::Origin,
+                })
             })
         }
     };
@@ -251,21 +260,55 @@ fn lifetime(exchange: &Exchange<'_>, cache_control: &CacheControl) -> Result<Lif
         Some(lifetime) if sets_cookie && lifetime.length.is_zero() => Err(Reason::SetCookie),
         Some(lifetime) => Ok(lifetime),
         None if sets_cookie => Err(Reason::SetCookie),
-        None => Err(Reason::NoLifetime),
+        None => heuristic_lifetime(exchange, said)
+            .map(|length| Lifetime { length, ruled: false })
+            // An error that says nothing may be one request's own.
+            .ok_or(if is_error(exchange.status) {
+                Reason::Status
+            } else {
+                Reason::NoLifetime
+            }),
     }
 }
 
+fn is_error(status: StatusCode) -> bool {
+    (status.is_client_error() || status.is_server_error()) && !heuristically_cacheable(status)
+}
+
 /// What the origin says (RFC 9111 §4.2.1): `s-maxage`, else `max-age`, else `Expires` less `Date`; nothing at all
-/// after `no-cache` (§5.2.2.4). An `Expires` that is no date lies in the past (§5.3).
-fn explicit_lifetime(exchange: &Exchange<'_>, cache_control: &CacheControl) -> Option<Duration> {
-    if cache_control.no_cache {
+/// after `no-cache` (§5.2.2.4). An `Expires` that is no date lies in the past (§5.3), and so do several that differ.
+fn explicit_lifetime(exchange: &Exchange<'_>, said: &Governing) -> Option<Duration> {
+    if said.directives.no_cache {
         return Some(Duration::ZERO);
     }
-    cache_control.s_maxage.or(cache_control.max_age).or_else(|| {
-        let expires = super::age::date(exchange.response.get(header::EXPIRES)?);
+    said_lifetime(&said.directives).or_else(|| {
+        if said.targeted {
+            return None;
+        }
+        let mut lines = exchange.response.get_all(header::EXPIRES).iter();
+        let first = lines.next()?;
+        let expires = super::age::date(first).filter(|_| lines.all(|line| line == first));
         let generated = date_of(exchange.response, header::DATE).unwrap_or(exchange.response_time);
         Some(expires.map_or(Duration::ZERO, |expires| expires.since(generated)))
     })
+}
+
+/// Where nobody says how long (RFC 9111 §4.2.2): a tenth of the time since the representation was last changed, a day
+/// at most. What could at least be validated is kept for that, stale from the start.
+fn heuristic_lifetime(exchange: &Exchange<'_>, said: &Governing) -> Option<Duration> {
+    if !heuristically_cacheable(exchange.status) && !said.directives.public {
+        return None;
+    }
+    let generated = date_of(exchange.response, header::DATE).unwrap_or(exchange.response_time);
+    let unchanged =
+        date_of(exchange.response, header::LAST_MODIFIED).map(|modified| generated.since(modified));
+    match unchanged {
+        Some(unchanged) => Some((unchanged / HEURISTIC_PART).min(HEURISTIC_MAX)),
+        None => exchange
+            .response
+            .contains_key(header::ETAG)
+            .then_some(Duration::ZERO),
+    }
 }
 
 fn keep(exchange: &Exchange<'_>, cache_control: &CacheControl, lifetime: Lifetime) -> Verdict {
@@ -275,13 +318,17 @@ fn keep(exchange: &Exchange<'_>, cache_control: &CacheControl, lifetime: Lifetim
         exchange.request_time,
         exchange.response_time,
     );
+    let windows = stale_windows(exchange, cache_control, lifetime);
+    let has_window = !windows.stale_while_revalidate.is_zero() || !windows.stale_if_error.is_zero();
     let freshness = Freshness {
         generated_at: exchange.response_time - age,
         lifetime: lifetime.length,
         must_revalidate: cache_control.must_revalidate
             || cache_control.proxy_revalidate
+            // `s-maxage` is as strict (RFC 9111 §5.2.2.10), but for the windows that the response itself opens.
+            || (cache_control.s_maxage.is_some() && !lifetime.ruled && !has_window)
             || (cache_control.no_cache && !lifetime.ruled),
-        ..stale_windows(exchange, cache_control, lifetime)
+        ..windows
     };
     let validates =
         exchange.response.contains_key(header::ETAG) || exchange.response.contains_key(header::LAST_MODIFIED);
@@ -334,6 +381,27 @@ fn rewritten(response: &HeaderMap, read: &CacheControl, lifetime: Duration) -> O
     let mut text = format!("max-age={}", lifetime.as_secs().min(DELTA_SECONDS_MAX)).into_bytes();
     if read.s_maxage.is_some() && !read.public && !read.must_revalidate {
         text.extend_from_slice(b", public");
+    }
+    if governing(response).targeted {
+        // What the targeted field said of other things goes on in the only field that stays.
+        for (holds, name) in [
+            (read.must_revalidate, "must-revalidate"),
+            (read.proxy_revalidate, "proxy-revalidate"),
+            (read.immutable, "immutable"),
+        ] {
+            if holds {
+                text.extend_from_slice(format!(", {name}").as_bytes());
+            }
+        }
+        for (window, name) in [
+            (read.stale_while_revalidate, "stale-while-revalidate"),
+            (read.stale_if_error, "stale-if-error"),
+        ] {
+            if let Some(window) = window {
+                text.extend_from_slice(format!(", {name}={}", window.as_secs()).as_bytes());
+            }
+        }
+        return HeaderValue::from_bytes(&text).ok();
     }
     for directive in directives(response) {
         let replaced = ["max-age", "s-maxage", "no-cache"];

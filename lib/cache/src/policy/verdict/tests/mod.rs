@@ -64,6 +64,7 @@ impl Story {
             manifest: Some(Period(seconds(15))),
             segment: hour,
             default: hour,
+            ..TtlRules::default()
         };
         Story {
             rules: Some(rules),
