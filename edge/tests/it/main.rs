@@ -14,6 +14,7 @@ mod restart;
 mod sharing;
 mod snapshot;
 mod tls;
+mod wishes;
 mod wrong_requests;
 
 use model::Tier;

@@ -7,7 +7,8 @@
 //!  8  sequence     8  checked                           of purges: validated after the one, judged up to the other
 //!  8  version      4  revision      2  status
 //!  8  length (u64::MAX = not known)
-//!  8  generated_at   8  lifetime   8  stale-while-revalidate   8  stale-if-error   (milliseconds)
+//!  8  asked_at (milliseconds, as the four that follow)
+//!  8  generated_at   8  lifetime   8  stale-while-revalidate   8  stale-if-error
 //!  1  flags (bit 0: must-revalidate)
 //!  2  n, then n bytes of key text                       the key is proved by its text, not by its hash
 //!  2  number of fields, then for each
@@ -47,6 +48,8 @@ pub struct Head {
     /// Bytes of the body; `None` while it grows without `Content-Length`.
     pub length: Option<u64>,
     pub freshness: Freshness,
+    /// When upstream was last asked for it, or whether it still holds, by this node's clock.
+    pub asked_at: Moment,
     /// The latest purge that was known before upstream was asked for it, or to confirm it (see [`crate::purge`]): drawn
     /// by the claim, given by [`crate::Lead`].
     pub sequence: u64,
@@ -106,6 +109,7 @@ impl Head {
             fields,
             length,
             freshness,
+            asked_at: freshness.generated_at,
             sequence: 0,
             checked: AtomicU64::new(0),
             revision: 0,
@@ -139,6 +143,12 @@ impl Head {
         head
     }
 
+    /// The same head, which upstream gave or confirmed when it was asked at `asked_at`.
+    #[must_use]
+    pub fn asked_at(self, asked_at: Moment) -> Head {
+        Head { asked_at, ..self }
+    }
+
     /// The slot for the response head in wire form.
     #[must_use]
     pub fn prepared(&self) -> &ArcSwapOption<Prepared> {
@@ -161,6 +171,7 @@ impl Head {
             fields: self.fields.clone(),
             length: self.length,
             freshness: self.freshness,
+            asked_at: self.asked_at,
             sequence: self.sequence,
             checked: AtomicU64::new(self.checked()),
             revision: self.revision,
@@ -193,7 +204,7 @@ impl Head {
     /// The same, saying that it was judged up to `durable` at most: the latest purge that its disk knows.
     pub(crate) fn encode_checked(&self, durable: u64) -> Option<Vec<u8>> {
         let text = self.key.text().as_bytes();
-        let mut record = Vec::with_capacity(80 + text.len() + self.fields.len() * 48);
+        let mut record = Vec::with_capacity(88 + text.len() + self.fields.len() * 48);
         record.push(FORMAT);
         record.extend_from_slice(&self.sequence.to_le_bytes());
         record.extend_from_slice(&self.checked().min(durable).to_le_bytes());
@@ -201,6 +212,7 @@ impl Head {
         record.extend_from_slice(&self.revision.to_le_bytes());
         record.extend_from_slice(&self.status.as_u16().to_le_bytes());
         record.extend_from_slice(&self.length.unwrap_or(LENGTH_UNKNOWN).to_le_bytes());
+        record.extend_from_slice(&self.asked_at.0.to_le_bytes());
         record.extend_from_slice(&self.freshness.generated_at.0.to_le_bytes());
         for span in [
             self.freshness.lifetime,
@@ -244,6 +256,7 @@ impl Head {
         let status = StatusCode::from_u16(u16::from_le_bytes(rest.array()?))
             .map_err(|_| HeadError::Invalid("status"))?;
         let length = Some(u64::from_le_bytes(rest.array()?)).filter(|length| *length != LENGTH_UNKNOWN);
+        let asked_at = Moment(u64::from_le_bytes(rest.array()?));
         let generated_at = Moment(u64::from_le_bytes(rest.array()?));
         let lifetime = Duration::from_millis(u64::from_le_bytes(rest.array()?));
         let stale_while_revalidate = Duration::from_millis(u64::from_le_bytes(rest.array()?));
@@ -283,6 +296,7 @@ impl Head {
         Ok(Head {
             sequence,
             checked: AtomicU64::new(checked),
+            asked_at,
             version,
             revision,
             ..Head::new(key, status, fields, length, freshness)

@@ -182,13 +182,8 @@ fn renewed(errand: &Errand, stale: &Object, asked: &Asked, times: Times) -> Opti
     let mut fields = storable_fields(&merged);
     verdict.rewrite(&mut fields);
     add_missing_date(&mut fields, times.response_time);
-    Some(Head::new(
-        errand.key.clone(),
-        old.status,
-        fields,
-        old.length,
-        *freshness,
-    ))
+    let head = Head::new(errand.key.clone(), old.status, fields, old.length, *freshness);
+    Some(head.asked_at(times.request_time))
 }
 
 /// A whole answer: for the cache if it may be stored, otherwise for the one who asked.
@@ -213,7 +208,8 @@ async fn store_or_relay(
                 fields,
                 length,
                 *freshness,
-            );
+            )
+            .asked_at(times.request_time);
             let filler = lead.start(head);
             let object = filler.object();
             let _ = tell.send(Fetched::Object {

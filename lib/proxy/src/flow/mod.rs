@@ -29,9 +29,11 @@ pub mod trail;
 use std::sync::Arc;
 
 use cache::policy::Target;
+use cache::policy::demands::Demands;
 use cache::policy::verdict::request_forbids;
 use cache::{Claim, Failure, Head, Key, LookUp, Object, Outcome};
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, header};
+use model::service::ClientDirectives;
 
 pub use downstream::{AnswerHead, Body, ClientGone, Downstream};
 pub use request::Request;
@@ -44,8 +46,8 @@ use crate::world::{ServiceWorld, World};
 use deliver::Delivered;
 use fetch::{Errand, Fetched};
 use outgoing::Purpose;
-use plan::Plan;
-use route::Routed;
+use plan::{Plan, Wishes};
+use route::{Refusal, Routed};
 pub(crate) use status::Forwarded;
 
 /// How often a request starts over because what it found vanished before its first byte (evicted, reclaimed, a bad
@@ -68,11 +70,13 @@ pub async fn serve<D: Downstream>(core: &Arc<Core>, request: &Request<'_>, downs
             reply.trail.service = Some(service.clone());
             reply.trail.target = Some(target.clone());
             let key = Key::new(&service.name, target.as_str());
+            let wishes = wishes(&service, request);
             Visit {
                 reply,
                 service,
                 target,
                 key,
+                wishes,
             }
             .serve()
             .await
@@ -109,6 +113,32 @@ pub(crate) struct Visit<'a, 'r, D> {
     service: Arc<ServiceWorld>,
     target: Target,
     key: Key,
+    wishes: Wishes,
+}
+
+/// What the request asks of freshness, where the service follows that. The service's rules for requests come first: a
+/// wish that they remove is none.
+fn wishes(service: &ServiceWorld, request: &Request<'_>) -> Wishes {
+    let wishing = [header::CACHE_CONTROL, header::PRAGMA];
+    if service.service.client_directives == ClientDirectives::Ignore
+        || !wishing.iter().any(|name| request.fields.contains_key(name))
+    {
+        return Wishes::default();
+    }
+    let floor = service.service.revalidation_floor.0;
+    let demands = if service.rules.request.is_empty() {
+        Demands::of(request.fields)
+    } else {
+        let mut fields = HeaderMap::new();
+        for name in wishing {
+            for value in request.fields.get_all(&name) {
+                fields.append(&name, value.clone());
+            }
+        }
+        service.rules.request.apply(&mut fields);
+        Demands::of(&fields)
+    };
+    Wishes { demands, floor }
 }
 
 /// What is known of an object when upstream has to be asked for it.
@@ -187,7 +217,13 @@ impl<D: Downstream> Visit<'_, '_, D> {
 
     /// The object is there and whole: is it fresh enough?
     async fn hit(&mut self, object: Object) -> Result<Delivered, ClientGone> {
-        match plan::plan(&object.head().freshness, self.reply.request.now) {
+        let head = object.head();
+        match plan::plan(
+            &head.freshness,
+            head.asked_at,
+            &self.wishes,
+            self.reply.request.now,
+        ) {
             Plan::Serve => {
                 self.reply.trail.cache = CacheResult::Hit;
                 self.deliver(&object, Forwarded::No).await
@@ -210,6 +246,7 @@ impl<D: Downstream> Visit<'_, '_, D> {
                 self.deliver(&object, Forwarded::No).await
             }
             Plan::Revalidate => Box::pin(self.miss(Known::Stale(object))).await,
+            Plan::GiveUp => Box::pin(self.give_up()).await,
         }
     }
 
@@ -226,8 +263,17 @@ impl<D: Downstream> Visit<'_, '_, D> {
         .await
     }
 
+    /// Upstream would have to be asked, and the request wants that not.
+    async fn give_up(&mut self) -> Result<Delivered, ClientGone> {
+        self.reply.refuse(&Refusal::OnlyIfCached).await?;
+        Ok(Delivered::Done)
+    }
+
     /// Upstream has to be asked: by this request, or by another that already does.
     async fn miss(&mut self, known: Known) -> Result<Delivered, ClientGone> {
+        if self.wishes.demands.only_if_cached {
+            return self.give_up().await;
+        }
         if request_forbids(self.reply.request.method, self.reply.request.fields).is_some() {
             // What it brings may not be stored, so nobody may wait for it.
             self.relay(Forwarded::Request).await?;
@@ -315,7 +361,7 @@ impl<D: Downstream> Visit<'_, '_, D> {
             self.reply.request,
             self.target.as_str(),
             &self.reply.trail.trace,
-            Purpose::Fill,
+            Purpose::Fill(self.wishes.demands),
         );
         Errand {
             world: self.reply.trail.world.clone(),

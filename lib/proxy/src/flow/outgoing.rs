@@ -1,5 +1,8 @@
 //! The head of a request as it goes upstream. Pure.
 
+use std::time::Duration;
+
+use cache::policy::demands::Demands;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method};
 
@@ -42,8 +45,8 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Whom a request upstream is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// For the cache: the whole object, as anybody would get it.
-    Fill,
+    /// For the cache: the whole object, as anybody would get it, and as fresh as the one who asks wishes.
+    Fill(Demands),
     /// For one client: what it asked for, as it asked.
     Relay,
 }
@@ -69,7 +72,7 @@ pub fn outgoing(
         fields.insert(header::HOST, host);
     }
     let method = match purpose {
-        Purpose::Fill => {
+        Purpose::Fill(demands) => {
             for name in PARTIAL_FIELDS {
                 fields.remove(name);
             }
@@ -77,6 +80,11 @@ pub fn outgoing(
                 fields.remove(name);
             }
             fields.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            fields.remove(header::PRAGMA);
+            match wished(&demands) {
+                Some(value) => fields.insert(header::CACHE_CONTROL, value),
+                None => fields.remove(header::CACHE_CONTROL),
+            };
             Method::GET
         }
         Purpose::Relay => request.method.clone(),
@@ -91,6 +99,25 @@ pub fn outgoing(
         target: target.to_owned(),
         fields,
     }
+}
+
+/// What the next cache on the way is to know of the client's wishes. What lets the client make do with less is not
+/// among it: a fill is for everybody.
+fn wished(demands: &Demands) -> Option<HeaderValue> {
+    let seconds =
+        |name: &str, period: Option<Duration>| period.map(|period| format!("{name}={}", period.as_secs()));
+    let said: Vec<String> = [
+        demands.no_cache.then(|| "no-cache".to_owned()),
+        seconds("max-age", demands.max_age),
+        seconds("min-fresh", demands.min_fresh),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if said.is_empty() {
+        return None;
+    }
+    HeaderValue::try_from(said.join(", ")).ok()
 }
 
 fn append_forwarded_for(fields: &mut HeaderMap, request: &Request<'_>) {

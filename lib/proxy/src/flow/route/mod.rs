@@ -44,6 +44,8 @@ pub enum Refusal {
     Loop,
     /// `OPTIONS *`: answered by this node itself.
     Options,
+    /// Nothing stored will do, and the request wants nothing else (RFC 9111 §5.2.1.7).
+    OnlyIfCached,
 }
 
 impl Refusal {
@@ -59,6 +61,7 @@ impl Refusal {
             Refusal::ToHttps(_) => StatusCode::PERMANENT_REDIRECT,
             Refusal::Loop => StatusCode::LOOP_DETECTED,
             Refusal::Options => StatusCode::NO_CONTENT,
+            Refusal::OnlyIfCached => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
@@ -74,6 +77,7 @@ impl Refusal {
             Refusal::ToHttps(_) => "moved to https\n",
             Refusal::Loop => "this request came through here before\n",
             Refusal::Options => "",
+            Refusal::OnlyIfCached => "nothing fresh enough is stored, and only that was asked for\n",
         })
     }
 
