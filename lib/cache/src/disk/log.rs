@@ -81,6 +81,9 @@ impl Log {
             .iter()
             .map(|region| (region.class, region.life.number));
         placement.regions.recover(full);
+        for region in &recovered.regions {
+            store.note_opened(region.life.number, region.opened_seconds);
+        }
         Log {
             chance,
             placement,
@@ -253,6 +256,7 @@ impl Log {
         };
         self.next_sequence += 1;
         store.begin_life(life);
+        store.note_opened(number, region.opened_seconds);
         let staging = self.spare[class.index()]
             .take()
             .unwrap_or_else(|| Staging::new(&store.geometry));

@@ -9,11 +9,18 @@ use super::journal::Journal;
 use super::journal::keeper::Keeper;
 use super::metrics::DiskMetrics;
 use super::removals::Removals;
-use crate::purge;
+use crate::purge::{self, sequence};
+use bytes::Bytes;
+use model::Moment;
 use parking_lot::Mutex;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// A head that was judged so long before its region was opened may be in it: it waited for the writer, and clocks of
+/// callers differ. If one waited longer, it is not believed and fetched anew.
+const JUDGED_BEFORE_OPENING: Duration = Duration::from_secs(60);
 
 /// One device, opened.
 pub(super) struct Store {
@@ -39,6 +46,8 @@ pub(super) struct Store {
 struct Life {
     sequence: AtomicU64,
     life: AtomicU64,
+    /// When it was opened, in seconds since the Unix epoch; 0 when that is not known.
+    opened_seconds: AtomicU32,
 }
 
 impl Store {
@@ -173,9 +182,36 @@ impl Store {
         }
     }
 
-    /// A purge sequence that everything on the device was judged after; 0 while that is not known.
+    /// A region whose life has begun was opened then.
+    pub(super) fn note_opened(&self, number: u32, seconds: u32) {
+        self.lives[number as usize]
+            .opened_seconds
+            .store(seconds, Ordering::Release);
+    }
+
+    /// A purge sequence that everything on the device was judged after, by the age of the oldest region; 0 while that is
+    /// not known. What is written was judged when it was put, and reclaim judges what it copies.
     pub(super) fn oldest_sequence(&self) -> u64 {
-        0
+        let alive = self
+            .lives
+            .iter()
+            .filter(|life| life.sequence.load(Ordering::Acquire) != 0);
+        let opened = alive.map(|life| life.opened_seconds.load(Ordering::Acquire));
+        let oldest = Moment::from_seconds(opened.min().unwrap_or(0).into());
+        sequence::first_of(oldest - JUDGED_BEFORE_OPENING)
+    }
+
+    /// What reclaim may write again of a head that lies on the device: the same, judged up to now. `None` when it was
+    /// purged.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "asked by reclaim, once that copies heads")
+    )]
+    pub(super) fn carry_over(&self, encoded: &[u8]) -> Option<Bytes> {
+        match self.keeper.get().and_then(Keeper::purges) {
+            Some(purges) => purges.carry_over(encoded).map(Bytes::from),
+            None => Some(Bytes::copy_from_slice(encoded)),
+        }
     }
 
     /// Nothing will be written any more.

@@ -110,6 +110,11 @@ impl Keeper {
         }
     }
 
+    /// Who knows all purges, once somebody has joined.
+    pub(in crate::disk) fn purges(&self) -> Option<Arc<Purges>> {
+        self.shared.desk.lock().purges.clone()
+    }
+
     /// Commits an entry that [`Purges`] has recorded. Resolves when it is on stable storage.
     pub(in crate::disk) fn record(
         &self,
@@ -171,7 +176,7 @@ impl<O: Fn() -> u64> Thread<O> {
         let _ended = EndedAtEnd(Arc::clone(&self.shared));
         loop {
             let work = self.shared.next();
-            if work.closed && work.waiting.is_empty() {
+            if work.closed && work.waiting.is_empty() && !work.renew {
                 return;
             }
             let entries: Vec<Entry> = work.waiting.iter().map(|waiting| waiting.entry).collect();

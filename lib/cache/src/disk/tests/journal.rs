@@ -274,3 +274,110 @@ fn what_lay_on_a_device_before_it_was_ours_is_not_mistaken_for_a_journal() {
         "another device's is none"
     );
 }
+
+/// A disk of small regions with somebody who knows its purges.
+fn kept(device: &Arc<MemoryDevice>) -> (crate::disk::Disk, Arc<Purges>) {
+    let options = crate::disk::Options {
+        region_bytes: 64 << 10,
+        ..crate::disk::Options::default()
+    };
+    let disk = crate::disk::Disk::open(device.clone(), options, super::metrics()).expect("opens");
+    let purges = Arc::new(purges());
+    disk.join(&purges);
+    (disk, purges)
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime")
+        .block_on(future)
+}
+
+#[test]
+fn purges_are_forgotten_when_the_oldest_region_was_opened_after_them_and_not_before() {
+    let device = Arc::new(MemoryDevice::new(DEVICE_BYTES));
+    let (disk, purges) = kept(&device);
+    let store = &disk.shared.store;
+    let purge_many = |numbers: std::ops::Range<u64>| {
+        for number in numbers {
+            block_on(disk.record(entry(&purges, number))).expect("journalled");
+        }
+    };
+    let first = entry(&purges, 1_000_000);
+    block_on(disk.record(first)).expect("journalled");
+    let life = |number, sequence| crate::disk::format::region::RegionLife {
+        number,
+        sequence,
+        life: 1,
+    };
+    store.begin_life(life(0, 1));
+    store.begin_life(life(1, 2));
+    let later = (NOW.seconds() + 100) as u32;
+    store.note_opened(0, later);
+    assert_eq!(store.oldest_sequence(), 0, "the age of one region is not known");
+    purge_many(0..60);
+    assert_eq!(purges.forgotten(), 0);
+    store.note_opened(1, later);
+    purge_many(60..120);
+    assert!(
+        purges.forgotten() >= first.sequence,
+        "a half was begun since, and forgot what nothing is older than"
+    );
+    assert!(purges.to_record().entries.len() <= 60);
+    drop(disk);
+    let (again, _) = opened_again(&device);
+    assert_eq!(again.forgotten, purges.forgotten());
+}
+
+/// What the journal of a disk says when its threads have ended.
+fn opened_again(device: &Arc<MemoryDevice>) -> (Record, u128) {
+    let (store, ..) = crate::disk::open_log(
+        Arc::new(device.after_kill()),
+        64 << 10,
+        super::metrics(),
+        &mut StdRng::seed_from_u64(1),
+    )
+    .expect("works");
+    let found = store.journal.lock().take().expect("found").1;
+    (found, store.uuid)
+}
+
+#[test]
+fn what_reclaim_copies_of_a_head_is_judged_again_and_says_so() {
+    let device = Arc::new(MemoryDevice::new(DEVICE_BYTES));
+    let (disk, purges) = kept(&device);
+    let freshness = crate::policy::freshness::Freshness {
+        generated_at: NOW,
+        lifetime: std::time::Duration::from_secs(60),
+        stale_while_revalidate: std::time::Duration::ZERO,
+        stale_if_error: std::time::Duration::ZERO,
+        must_revalidate: false,
+    };
+    let head = |path: &str| {
+        let key = Key::new("demo", path);
+        let status = http::StatusCode::OK;
+        crate::Head::new(key, status, http::HeaderMap::new(), Some(1), freshness)
+            .encode()
+            .expect("short")
+    };
+    let (kept, hard, soft) = (head("/kept"), head("/1"), head("/3"));
+    for number in [1, 3] {
+        block_on(disk.record(entry(&purges, number))).expect("journalled");
+    }
+    let store = &disk.shared.store;
+    let carried = |record: &[u8]| {
+        store
+            .carry_over(record)
+            .map(|record| crate::Head::decode(&record).expect("a head"))
+    };
+    let copied = carried(&kept).expect("nothing covers it");
+    assert_eq!((copied.sequence, copied.checked()), (0, purges.latest()));
+    assert_eq!(copied.freshness, freshness);
+    assert!(carried(&hard).is_none());
+    assert!(
+        carried(&soft).is_some_and(|head| head.freshness.lifetime.is_zero()),
+        "stale for good"
+    );
+    assert!(store.carry_over(b"no head").is_none());
+}

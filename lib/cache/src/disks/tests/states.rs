@@ -2,6 +2,8 @@
 
 use super::patient::Illness;
 use super::*;
+use crate::purge::{Mode, Purge, PurgeMetrics, Purges, What};
+use model::Moment;
 
 const OBJECTS: Range<u64> = 0..200;
 
@@ -224,4 +226,47 @@ fn a_closed_cache_takes_no_device_back() {
     assert!(kept.is_empty());
     assert_eq!(ward.patients[0].openings(), openings);
     assert_eq!(ward.disks.states()[0].1, State::Offline);
+}
+
+#[test]
+fn what_was_purged_while_a_device_was_away_is_in_its_journal_when_it_is_back() {
+    let (ward, ..) = filled();
+    let purges = || {
+        let metrics = PurgeMetrics::new(&Registry::new()).expect("a registry of its own");
+        Arc::new(Purges::new(metrics))
+    };
+    let known = purges();
+    ward.disks.join(&known);
+    let mut recorded = Vec::new();
+    let mut purge = |path: &str| {
+        let purge = Purge {
+            what: What::Url(Key::new("demo", path)),
+            mode: Mode::Hard,
+            not_before: 0,
+        };
+        recorded.push(known.record(&purge, Moment(1_700_000_000_000)).expect("legal"));
+        block_on(ward.disks.record(recorded[recorded.len() - 1]))
+    };
+    purge("/before").expect("on all three");
+    ward.patients[0].falls_ill(Illness::Gone);
+    ward.await_state(0, State::Offline);
+    purge("/while-away").expect("on the other two");
+    ward.patients[0].falls_ill(Illness::None);
+    ward.await_state(0, State::Healthy);
+    purge("/after").expect("on all three again");
+    block_on(ward.disks.close());
+    let refused = purge("/closed");
+    assert!(refused.is_err(), "nobody writes it down");
+
+    let Ward { patients, disks, .. } = ward;
+    drop(disks);
+    let alone = Ward::open(vec![Arc::clone(&patients[0])]);
+    let found = purges();
+    alone.disks.join(&found);
+    let entries = found.to_record().entries;
+    assert!(
+        recorded[..3].iter().all(|entry| entries.contains(entry)),
+        "{entries:?}"
+    );
+    assert_eq!(found.latest(), recorded[2].sequence);
 }
