@@ -205,8 +205,9 @@ impl Tiers {
 
     async fn read_cell(&self, key: &Key) -> Option<Cell> {
         let disk = self.disk.as_ref()?;
-        let (version, encoded) = disk.head(key).await.ok().flatten()?;
-        let head = match Head::decode(&encoded) {
+        let found = disk.find(key).await.ok().flatten()?;
+        let version = found.version;
+        let head = match Head::decode(&found.encoded) {
             Ok(head) if head.version == version && head.key == *key => Arc::new(head),
             _ => {
                 self.metrics.unreadable_heads.inc();
@@ -215,11 +216,19 @@ impl Tiers {
         };
         let whole = match head.length? {
             0 => Some(Bytes::new()),
+            length if length <= WHOLE_BYTES && found.first.len() as u64 == length => Some(found.first),
             length @ 1..=WHOLE_BYTES => {
                 let range = 0..u32::try_from(length).ok()?;
                 Some(disk.read(key.hash(), version, 0, range).await.ok().flatten()?)
             }
-            _ => None,
+            length => {
+                // The beginning came with the head: who asks for the object asks for it next.
+                if found.first.len() as u64 == length.min(CHUNK_BYTES) {
+                    self.metrics.chunks_from_disk.inc();
+                    self.ram.keep_chunk(key.hash(), version, 0, found.first);
+                }
+                None
+            }
         };
         Some(Cell { head, whole })
     }

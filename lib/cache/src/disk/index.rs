@@ -12,6 +12,7 @@
 //! because it was removed.
 
 use super::format::Location;
+use super::reach::Reach;
 use super::table::{FINGERPRINT_BITS, Slot, Table};
 use parking_lot::RwLock;
 use prometheus::IntGauge;
@@ -86,6 +87,21 @@ impl Index {
     pub(super) fn find(&self, identity: Identity) -> Option<Location> {
         let shard = self.shard_of(identity).read();
         shard.table.find(identity.fingerprint()).map(Slot::location)
+    }
+
+    /// Where `identity` lies, and how far to read from there.
+    pub(super) fn find_with_reach(&self, identity: Identity) -> Option<(Location, Reach)> {
+        let shard = self.shard_of(identity).read();
+        shard
+            .table
+            .find(identity.fingerprint())
+            .map(|slot| (slot.location(), slot.reach()))
+    }
+
+    /// Says how far to read from `location`, if `identity` still points there.
+    pub(super) fn set_reach(&self, identity: Identity, location: Location, reach: Reach) {
+        let mut shard = self.shard_of(identity).write();
+        shard.table.set_reach(identity.fingerprint(), location, reach);
     }
 
     /// Points `identity` to `location`, wherever it pointed before.

@@ -331,6 +331,9 @@ fn publish(store: &Store, done: Unpublished) {
                 store.index.part(entry.key_hash, entry.version, entry.part),
                 location,
             );
+            if entry.part == 0 {
+                store.join_to_head(entry.key_hash, location);
+            }
             committed.parts.inc();
         }
         Kind::Tombstone => {

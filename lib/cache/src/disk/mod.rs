@@ -34,6 +34,7 @@ mod metrics;
 mod open_region;
 mod options;
 mod queue;
+mod reach;
 mod read;
 mod rebuild;
 mod recover;
@@ -95,6 +96,17 @@ const REBUILD_PATIENCE: Duration = Duration::from_millis(250);
 #[derive(Clone)]
 pub struct Disk {
     shared: Arc<Shared>,
+}
+
+/// What is found of an object at first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub version: u64,
+    /// The head, as it was put.
+    pub encoded: Bytes,
+    /// The object's first 256 KiB, or all of it when it is shorter, in memory of exactly their size. Empty when they lie
+    /// elsewhere or are not there: ask [`Disk::read`].
+    pub first: Bytes,
 }
 
 struct Shared {
@@ -179,6 +191,13 @@ impl Disk {
         let found = read::read_head(store, reads, key.hash(), key.text()).await;
         let found = self.answer(found)?;
         Ok(found.map(|found| (found.version, found.encoded)))
+    }
+
+    /// As [`Disk::head`], with the beginning of the object where that lies right behind the head: one I/O for both.
+    pub async fn find(&self, key: &Key) -> io::Result<Option<Found>> {
+        let Shared { store, reads, .. } = &*self.shared;
+        let found = read::read_object(store, reads, key.hash(), key.text()).await;
+        self.answer(found)
     }
 
     /// Whether a part can probably be read: no I/O, no waiting. A read may still find it gone.

@@ -8,7 +8,9 @@
 use super::aligned::AlignedBuffer;
 use super::device::BLOCK_BYTES;
 use super::format::expiry::Expiry;
-use super::format::record::{HEADER_BYTES, Kind, MAX_TABLE_BYTES, RecordHeader, encode_record};
+use super::format::record::{
+    HEADER_BYTES, Kind, MAX_TABLE_BYTES, RecordHeader, body_start_bounds, encode_record,
+};
 use super::format::region::{FooterEntry, Region, encode_footer, footer_bytes};
 use super::format::{Geometry, UNIT_BYTES};
 use super::queue::Record;
@@ -65,7 +67,17 @@ impl OpenRegion {
     }
 
     pub(super) fn fits(&self, span: u64, geometry: &Geometry) -> bool {
-        self.end() + span <= geometry.records_end(self.entries.len() + 1)
+        let end = self.end() + self.padding_before(span) + span;
+        end <= geometry.records_end(self.entries.len() + 1)
+    }
+
+    /// What is left of the last block, if the header and table of a record of `span` bytes would not fit into it: who
+    /// reads a short range reads one block less.
+    fn padding_before(&self, span: u64) -> u64 {
+        let block = BLOCK_BYTES as u64;
+        let left = self.end().next_multiple_of(block) - self.end();
+        let front = *body_start_bounds(span as usize).end() as u64;
+        if left < front && front <= block { left } else { 0 }
     }
 
     /// Whether enough is staged to be written.
@@ -88,6 +100,9 @@ impl OpenRegion {
             expiry,
             ..record.header(life.life)
         };
+        if self.padding_before(record.span()) > 0 {
+            self.pad_to_block();
+        }
         let offset = self.end();
         let pieces = record.pieces.iter().map(|piece| &piece[..]);
         let span = encode_record(header, pieces, &mut self.staging.buffer[self.staging.staged..]);

@@ -1,9 +1,10 @@
 //! Reading records back: located by the index, read in whole blocks, believed only when every link of the chain holds.
 //!
-//! A head is one I/O, and so is a range that begins with its part. Any other range is two, of the record's front (header
+//! A head is one I/O, with the beginning of its object where that lies right behind it, and so is a range that begins with its part. Any other range is two, of the record's front (header
 //! and table) and of the checksum units that cover the range, begun together: the index knows the record's length, and
 //! from it follows, to a few bytes, where the body begins.
 
+use super::Found;
 use super::device::reads::{Begun, Reads, Unread};
 use super::device::{BLOCK_BYTES, Buffer};
 use super::format::Location;
@@ -12,6 +13,7 @@ use super::format::record::{
 };
 use super::format::region::RegionLife;
 use super::index::Identity;
+use super::reach::{FIRST_BYTES, Reach, is_behind};
 use super::store::Store;
 use bytes::Bytes;
 use std::io;
@@ -39,13 +41,6 @@ pub(super) enum Miss {
     Failed(io::Error),
 }
 
-/// A head as it was put.
-#[derive(Debug)]
-pub(super) struct FoundHead {
-    pub(super) version: u64,
-    pub(super) encoded: Bytes,
-}
-
 impl From<Unread> for Miss {
     fn from(unread: Unread) -> Miss {
         match unread {
@@ -62,10 +57,25 @@ pub(super) async fn read_head(
     reads: &Reads,
     key_hash: u128,
     key_text: &str,
-) -> Result<FoundHead, Miss> {
+) -> Result<Found, Miss> {
     let sought = Sought::find(store, store.index.head(key_hash))?;
     let start = Instant::now();
-    let found = sought.head(reads, key_hash, key_text).await;
+    let found = sought.head(reads, key_hash, key_text, None).await;
+    sought.conclude(start, found)
+}
+
+/// The newest head of a key, with the beginning of its object where that lies right behind it.
+pub(super) async fn read_object(
+    store: &Store,
+    reads: &Reads,
+    key_hash: u128,
+    key_text: &str,
+) -> Result<Found, Miss> {
+    let identity = store.index.head(key_hash);
+    let (_, reach) = store.index.find_with_reach(identity).ok_or(Miss::Absent)?;
+    let sought = Sought::find(store, identity)?;
+    let start = Instant::now();
+    let found = sought.head(reads, key_hash, key_text, Some(reach)).await;
     sought.conclude(start, found)
 }
 
@@ -110,12 +120,18 @@ impl<'a> Sought<'a> {
         self.location.length_bytes() as usize
     }
 
-    async fn head(&self, reads: &Reads, key_hash: u128, key_text: &str) -> Result<FoundHead, Miss> {
-        let record = self
-            .begin(reads, 0..self.record_bytes())?
-            .end()
-            .await?
-            .into_bytes();
+    /// The record, which is a head, and as much behind it as `reach` says.
+    async fn head(
+        &self,
+        reads: &Reads,
+        key_hash: u128,
+        key_text: &str,
+        reach: Option<Reach>,
+    ) -> Result<Found, Miss> {
+        let region_bytes = self.store.geometry.region_bytes;
+        let bytes = reach.unwrap_or_default().bytes(self.location, region_bytes) as usize;
+        let fetched = self.begin(reads, 0..bytes)?.end().await?.into_bytes();
+        let record = fetched.slice(..self.record_bytes());
         let (header, table) = self.believe(&record)?;
         if (header.kind, header.key_hash) != (Kind::Head, key_hash) {
             return Err(Miss::OtherKey);
@@ -131,10 +147,41 @@ impl<'a> Sought<'a> {
         if &record[body.start..text_end] != key_text.as_bytes() {
             return Err(Miss::OtherKey);
         }
-        Ok(FoundHead {
-            version: header.version,
+        let version = header.version;
+        let first = match reach {
+            Some(_) => self.first(key_hash, version, &fetched[self.record_bytes()..]),
+            None => Bytes::new(),
+        };
+        Ok(Found {
+            version,
             encoded: record.slice(text_end..body.end),
+            first,
         })
+    }
+
+    /// The beginning of the object whose head this is, from what was read behind the head. Empty when it lies
+    /// elsewhere, or is not intact: who reads the part will learn why.
+    fn first(&self, key_hash: u128, version: u64, behind: &[u8]) -> Bytes {
+        let index = &self.store.index;
+        match index.find(index.part(key_hash, version, 0)) {
+            Some(part) if is_behind(self.location, part) => {
+                // What was learnt at a restart is no more than where the two are.
+                self.store.join_to_head(key_hash, part);
+                self.intact_first(key_hash, version, behind).unwrap_or_default()
+            }
+            _ => Bytes::new(),
+        }
+    }
+
+    fn intact_first(&self, key_hash: u128, version: u64, behind: &[u8]) -> Option<Bytes> {
+        let (header, table) = self.believe(behind).ok()?;
+        let named = (header.kind, header.key_hash, header.version, header.part);
+        if named != (Kind::Part, key_hash, version, 0) {
+            return None;
+        }
+        let length = FIRST_BYTES.min(header.body_length as usize);
+        let first = behind.get(header.body_start()..header.body_start() + length)?;
+        is_intact(table, 0, first).then(|| Bytes::copy_from_slice(first))
     }
 
     async fn part(

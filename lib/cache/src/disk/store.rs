@@ -3,11 +3,12 @@
 use super::aligned::AlignedBuffer;
 use super::device::{BLOCK_BYTES, Device};
 use super::format::region::{FooterEntry, RegionLife, Trailer};
-use super::format::{Geometry, record::Kind};
+use super::format::{Geometry, Location, record::Kind};
 use super::index::{Identity, Index};
 use super::journal::Journal;
 use super::journal::keeper::Keeper;
 use super::metrics::DiskMetrics;
+use super::reach::Reach;
 use super::removals::Removals;
 use crate::purge::{self, sequence};
 use bytes::Bytes;
@@ -112,6 +113,17 @@ impl Store {
             Kind::Head => Some(self.index.head(key_hash)),
             Kind::Part => Some(self.index.part(key_hash, version, part)),
             Kind::Tombstone | Kind::Padding | Kind::End => None,
+        }
+    }
+
+    /// Lets the key's head be read together with the beginning of its object, if that lies right behind it.
+    pub(super) fn join_to_head(&self, key_hash: u128, part: Location) {
+        let head = self.index.head(key_hash);
+        if let Some((location, known)) = self.index.find_with_reach(head)
+            && let Some(reach) = Reach::over(location, part)
+            && reach != known
+        {
+            self.index.set_reach(head, location, reach);
         }
     }
 

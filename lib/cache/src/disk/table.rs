@@ -9,6 +9,7 @@
 //! times a power of two, the size classes of the usual allocators, which therefore lose nothing by rounding up.
 
 use super::format::Location;
+use super::reach::Reach;
 
 /// Capacity of the first array.
 const LEAST_CAPACITY: usize = 8;
@@ -24,14 +25,17 @@ pub(super) const FINGERPRINT_BITS: u32 = 48;
 pub(super) struct Slot {
     fingerprint_low: u32,
     region: u32,
-    /// From the region's start, in 512 B units; the upper 11 bits are spare.
-    offset_units: u32,
+    /// From the region's start, in 512 B units, 21 bits; the uppermost 5 are a head's reach, those between are spare.
+    offset_and_reach: u32,
     fingerprint_high: u16,
     /// The whole record, in 512 B units: at most 8,194, so the upper 2 bits are spare.
     length_units: u16,
 }
 
 const _: () = assert!(size_of::<Slot>() == 16);
+
+/// Where in a slot the reach begins.
+const REACH_SHIFT: u32 = u32::BITS - Reach::BITS;
 
 /// The slots of one shard.
 #[derive(Debug, Default)]
@@ -54,7 +58,7 @@ impl Slot {
         Slot {
             fingerprint_low: fingerprint as u32,
             region: location.region,
-            offset_units: location.offset_units,
+            offset_and_reach: location.offset_units,
             fingerprint_high: (fingerprint >> 32) as u16,
             length_units: location.length_units as u16,
         }
@@ -71,9 +75,19 @@ impl Slot {
     pub(super) fn location(&self) -> Location {
         Location {
             region: self.region,
-            offset_units: self.offset_units,
+            offset_units: self.offset_and_reach & ((1 << REACH_SHIFT) - 1),
             length_units: u32::from(self.length_units),
         }
+    }
+}
+
+impl Slot {
+    pub(super) fn reach(&self) -> Reach {
+        Reach::from_bits(self.offset_and_reach >> REACH_SHIFT)
+    }
+
+    fn set_reach(&mut self, reach: Reach) {
+        self.offset_and_reach = self.location().offset_units | reach.bits() << REACH_SHIFT;
     }
 }
 
@@ -87,6 +101,15 @@ impl Table {
         match self.search(fingerprint) {
             Some(Place::At(at)) => Some(&self.slots[at]),
             Some(Place::Before(_)) | None => None,
+        }
+    }
+
+    /// Says how far to read from a slot that still points to `location`.
+    pub(super) fn set_reach(&mut self, fingerprint: u64, location: Location, reach: Reach) {
+        if let Some(Place::At(at)) = self.search(fingerprint)
+            && self.slots[at].location() == location
+        {
+            self.slots[at].set_reach(reach);
         }
     }
 

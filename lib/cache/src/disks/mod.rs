@@ -32,7 +32,7 @@ pub use health::{Cause, Health, Operation, Probed, Seen, State, Tolerance, Trans
 pub use metrics::HealthMetrics;
 pub use plan::{Attempt, Opener, Plan};
 
-use crate::disk::{Commit, Disk};
+use crate::disk::{Commit, Disk, Found};
 use crate::key::Key;
 use bytes::Bytes;
 use member::{Member, Opened};
@@ -99,6 +99,14 @@ impl Disks {
     ///
     /// Fails when a device refuses to read it and no other has it; asking again is a miss.
     pub async fn head(&self, key: &Key) -> io::Result<Option<(u64, Bytes)>> {
+        let found = self.find(key).await?;
+        Ok(found.map(|found| (found.version, found.encoded)))
+    }
+
+    /// As [`Disks::head`], with the beginning of the object where that lies right behind the head.
+    ///
+    /// Fails when a device refuses to read it and no other has it; asking again is a miss.
+    pub async fn find(&self, key: &Key) -> io::Result<Option<Found>> {
         let mut newest = Ok(None);
         let mut asked = false;
         for opened in self.opened() {
@@ -106,14 +114,14 @@ impl Disks {
                 continue;
             }
             asked = true;
-            newest = newer(newest, opened.unless_lost(opened.disk.head(key)).await);
+            newest = newer(newest, opened.unless_lost(opened.disk.find(key)).await);
         }
         if asked {
             return newest;
         }
         match self.favourite(key.hash(), Member::opened) {
             // It has none; its counters have to say so.
-            Some(opened) => opened.unless_lost(opened.disk.head(key)).await,
+            Some(opened) => opened.unless_lost(opened.disk.find(key)).await,
             None => Ok(None),
         }
     }
@@ -250,12 +258,9 @@ fn choose<T>(key_hash: u128, devices: &[(u64, f64, T)]) -> Option<&T> {
 }
 
 /// The newer of two heads. An error only counts where nothing was found.
-fn newer(
-    left: io::Result<Option<(u64, Bytes)>>,
-    right: io::Result<Option<(u64, Bytes)>>,
-) -> io::Result<Option<(u64, Bytes)>> {
+fn newer(left: io::Result<Option<Found>>, right: io::Result<Option<Found>>) -> io::Result<Option<Found>> {
     match (left, right) {
-        (Ok(Some(left)), Ok(Some(right))) if left.0 >= right.0 => Ok(Some(left)),
+        (Ok(Some(left)), Ok(Some(right))) if left.version >= right.version => Ok(Some(left)),
         (_, Ok(Some(right))) => Ok(Some(right)),
         (Ok(None), right) => right,
         (left, _) => left,

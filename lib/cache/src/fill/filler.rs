@@ -48,6 +48,8 @@ pub struct Filler {
 enum DiskCopy {
     /// Parts handed over, whose fate is not known yet.
     Going(Vec<Commit>),
+    /// The only part, kept back until the head is handed over: behind it, so that one read brings both.
+    Whole(Vec<Bytes>),
     /// There is no disk, or it lost a part.
     GivenUp,
 }
@@ -188,18 +190,33 @@ impl Filler {
     /// object are taken from RAM; when one is in neither, the disk copy is given up.
     fn hand_over_part(&mut self) {
         let part = (self.chunks - 1) / CHUNKS_PER_PART;
+        match self.pieces_of(part) {
+            Some(pieces) => self.put_part(part, pieces),
+            None => self.give_up_copy(),
+        }
+        self.growing.handed_over();
+    }
+
+    /// The chunks of a part, as far as there are any.
+    fn pieces_of(&self, part: u64) -> Option<Vec<Bytes>> {
         let head = &self.growing.head;
         let ram = &self.open.fills.tiers.ram;
-        let pieces: Option<Vec<Bytes>> = (part * CHUNKS_PER_PART..self.chunks)
+        (part * CHUNKS_PER_PART..self.chunks)
             .map(|number| {
                 self.growing
                     .chunk(number)
                     .or_else(|| ram.chunk(head.key.hash(), head.version, number))
             })
-            .collect();
-        match pieces {
-            Some(pieces) => self.put_part(part, pieces),
-            None => self.give_up_copy(),
+            .collect()
+    }
+
+    /// Keeps the only part of a short object for [`Filler::put_head`].
+    fn keep_back(&mut self, pieces: Vec<Bytes>) {
+        if self.growing.streams() {
+            self.copy = DiskCopy::GivenUp;
+        }
+        if matches!(self.copy, DiskCopy::Going(_)) {
+            self.copy = DiskCopy::Whole(pieces);
         }
         self.growing.handed_over();
     }
@@ -280,14 +297,19 @@ impl Filler {
             let whole = self.growing.joined_tail();
             self.growing.seal_whole(whole.clone());
             if length > 0 {
-                self.put_part(0, vec![whole.clone()]);
+                self.keep_back(vec![whole.clone()]);
             }
             return Some(whole);
         }
         if length > self.chunks * CHUNK_BYTES {
             self.seal_chunk();
         }
-        if !self.chunks.is_multiple_of(CHUNKS_PER_PART) {
+        if self.chunks < CHUNKS_PER_PART {
+            match self.pieces_of(0) {
+                Some(pieces) => self.keep_back(pieces),
+                None => self.give_up_copy(),
+            }
+        } else if !self.chunks.is_multiple_of(CHUNKS_PER_PART) {
             self.hand_over_part();
         }
         None
@@ -339,15 +361,20 @@ impl Filler {
         }
     }
 
-    /// Hands the head to the disk after all parts. Returns what must be committed for the disk copy to be whole, or
+    /// Hands the head to the disk after all parts, or before the only one. Returns what must be committed for the disk copy to be whole, or
     /// `None` when there will be none.
     fn put_head(&mut self, head: &Head) -> Option<Vec<Commit>> {
         let disk = self.open.fills.tiers.disk.as_ref()?;
-        let DiskCopy::Going(mut commits) = mem::replace(&mut self.copy, DiskCopy::GivenUp) else {
-            return None;
+        let (mut commits, only_part) = match mem::replace(&mut self.copy, DiskCopy::GivenUp) {
+            DiskCopy::Going(commits) => (commits, None),
+            DiskCopy::Whole(pieces) => (Vec::new(), Some(pieces)),
+            DiskCopy::GivenUp => return None,
         };
         let encoded = self.open.fills.tiers.purges.encode(head)?;
         commits.push(disk.put_head(&head.key, head.version, encoded.into()));
+        if let Some(pieces) = only_part {
+            commits.push(disk.put_part(head.key.hash(), head.version, 0, pieces));
+        }
         Some(commits)
     }
 

@@ -8,11 +8,12 @@ mod journal;
 mod simulation;
 mod stories;
 
+use super::Found;
 use super::device::Buffers;
 use super::device::deadlines::Deadlines;
 use super::device::reads::Reads;
 use super::metrics::DiskMetrics;
-use super::read::{self, FoundHead, Miss};
+use super::read::{self, Miss};
 use super::store::Store;
 use bytes::Bytes;
 use prometheus::{IntGauge, Registry};
@@ -48,7 +49,7 @@ thread_local! {
 }
 
 /// A head, from a device that answers at once.
-fn read_head(store: &Store, key_hash: u128, key_text: &str) -> Result<FoundHead, Miss> {
+fn read_head(store: &Store, key_hash: u128, key_text: &str) -> Result<Found, Miss> {
     at_once(read::read_head(store, &reads(store), key_hash, key_text))
 }
 

@@ -3,11 +3,14 @@
 use super::{body, metrics};
 use crate::disk::format::superblock;
 use crate::disk::{
-    BLOCK_BYTES, Device, Disk, DiskMetrics, Fate, FileDevice, MemoryDevice, Options, PART_BYTES,
+    BLOCK_BYTES, Device, Disk, DiskMetrics, Fate, Faults, FaultyDevice, FileDevice, Found, MemoryDevice,
+    Options, PART_BYTES,
 };
 use crate::key::Key;
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -351,6 +354,140 @@ fn a_short_range_far_inside_a_part_costs_a_short_read() {
         assert_eq!(found, Some(bytes.slice(start as usize..start as usize + 10_240)));
         let read = metrics.bytes_read.get() - before;
         assert!(read <= 72 << 10, "{read} bytes for 10 KiB");
+    });
+}
+
+#[test]
+fn a_head_and_the_beginning_behind_it_are_one_read_and_again_some_time_after_a_restart() {
+    for length in [1, 9000, 40_000, 262_144, 700_000, PART_BYTES as usize] {
+        let device: Arc<dyn Device> = Arc::new(MemoryDevice::new((1 << 20) + (3 << 24)));
+        let options = Options {
+            region_bytes: 16 << 20,
+            ..options()
+        };
+        let (object, head, bytes) = (key(1), body(1, 700), body(2, length));
+        let first = bytes.slice(..length.min(256 << 10));
+        let mut expected = Found {
+            version: 0,
+            encoded: head.clone(),
+            first,
+        };
+        let find = async |disk: &Disk, metrics: &DiskMetrics| {
+            let before = metrics.bytes_read.get();
+            let found = disk.find(&object).await.expect("reads").expect("found");
+            (found, metrics.bytes_read.get() - before)
+        };
+        block_on(async {
+            let metrics_before = metrics();
+            let disk = Disk::open(device.clone(), options.clone(), metrics_before.clone()).expect("opens");
+            let deadline = Instant::now() + Duration::from_secs(60);
+            let read = loop {
+                expected.version += 1;
+                let put = disk.put_head(&object, expected.version, head.clone());
+                let part = disk.put_part(object.hash(), expected.version, 0, vec![bytes.clone()]);
+                assert_eq!((put.await, part.await), (Fate::Committed, Fate::Committed));
+                let (found, read) = find(&disk, &metrics_before).await;
+                if found == expected {
+                    break read;
+                }
+                // A commit was due between the two, or a region ended: they lie apart.
+                assert!(found.encoded == head && found.first.is_empty(), "{length}");
+                assert!(Instant::now() < deadline, "{length}: never together");
+            };
+            // Head, front, bytes; 16 KiB to the next step and two blocks around.
+            assert!(
+                read <= (length as u64).min(256 << 10) + 28_000,
+                "{read} bytes for {length}"
+            );
+            // The head alone stays short.
+            let before = metrics_before.bytes_read.get();
+            disk.head(&object).await.expect("reads").expect("found");
+            assert!(metrics_before.bytes_read.get() - before <= 8192);
+            disk.close().await;
+            drop(disk);
+            let metrics_after = metrics();
+            let disk = Disk::open(device.clone(), options.clone(), metrics_after.clone()).expect("opens");
+            // The index is still being rebuilt, and learns where the two lie when they are read.
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while disk.find(&object).await.expect("reads").as_ref() != Some(&expected) {
+                assert!(
+                    Instant::now() < deadline,
+                    "{length}: head and beginning stay apart"
+                );
+                std::thread::yield_now();
+            }
+        });
+    }
+}
+
+#[test]
+fn a_head_whose_object_lies_elsewhere_or_is_damaged_comes_without_its_beginning() {
+    let device = Arc::new(FaultyDevice::new(Arc::new(MemoryDevice::new(DEVICE_BYTES)), 1));
+    let (disk, metrics) = open(device.clone());
+    block_on(async {
+        let (apart, changed) = (key(1), key(2));
+        drop(disk.put_part(apart.hash(), 1, 0, vec![body(1, 5000)]));
+        drop(disk.put_head(&apart, 1, body(2, 300)));
+        drop(disk.put_head(&changed, 2, body(3, 300)));
+        let part = disk.put_part(changed.hash(), 3, 0, vec![body(4, 5000)]);
+        assert_eq!(part.await, Fate::Committed);
+        for (object, head) in [(&apart, body(2, 300)), (&changed, body(3, 300))] {
+            let found = disk.find(object).await.expect("reads").expect("found");
+            assert_eq!((found.encoded, found.first), (head, Bytes::new()));
+        }
+        drop(disk.put_head(&changed, 3, body(5, 300)));
+        let part = disk.put_part(changed.hash(), 3, 0, vec![body(4, 60_000)]);
+        assert_eq!(part.await, Fate::Committed);
+        device.set(Faults {
+            flips: 1.0,
+            ..Faults::default()
+        });
+        let mut without = 0;
+        for _ in 0..40 {
+            if let Some(found) = disk.find(&changed).await.expect("reads") {
+                assert_eq!(found.encoded, body(5, 300));
+                assert!(found.first.is_empty() || found.first == body(4, 60_000));
+                without += usize::from(found.first.is_empty());
+            }
+        }
+        assert!(without > 0 || metrics.reads.corrupt.get() > 0);
+    });
+}
+
+#[test]
+fn a_short_range_of_a_long_object_reads_72_kib_at_most_wherever_it_begins() {
+    let device = Arc::new(MemoryDevice::new((1 << 20) + (3 << 25)));
+    let metrics = metrics();
+    let options = Options {
+        region_bytes: 32 << 20,
+        ..options()
+    };
+    let disk = Disk::open(device, options, metrics.clone()).expect("opens");
+    let object = body(1, 10 << 20);
+    let mut chance = SmallRng::seed_from_u64(7);
+    block_on(async {
+        // Small records between the parts shift them to every place in a block.
+        for (number, part) in object.chunks(PART_BYTES as usize).enumerate() {
+            for shift in 0..chance.random_range(0..8_u32) {
+                drop(disk.put_part(2, u64::from(shift), number as u32, vec![body(9, 100)]));
+            }
+            let part = disk.put_part(1, 1, number as u32, vec![Bytes::copy_from_slice(part)]);
+            assert_eq!(part.await, Fate::Committed);
+        }
+        for _ in 0..300 {
+            let start = chance.random_range(0..object.len() - 10_240);
+            let (part, within) = (start / PART_BYTES as usize, start % PART_BYTES as usize);
+            let end = (within + 10_240).min(PART_BYTES as usize);
+            let before = metrics.bytes_read.get();
+            let range = within as u32..end as u32;
+            let found = disk.read(1, 1, part as u32, range).await.expect("reads");
+            assert!(
+                found == Some(object.slice(start..start + end - within)),
+                "at {start}"
+            );
+            let read = metrics.bytes_read.get() - before;
+            assert!(read <= 72 << 10, "{read} bytes for 10 KiB at {start}");
+        }
     });
 }
 
