@@ -79,6 +79,27 @@ pub(crate) async fn totals(admin: SocketAddr) -> Result<Totals, String> {
     Ok(parse(&String::from_utf8_lossy(&text)))
 }
 
+/// The sum of all series of `name` that have a label of the value `of`, at the daemon whose admin port is `admin`.
+///
+/// # Errors
+///
+/// When it does not answer.
+pub(crate) async fn counter(admin: SocketAddr, name: &str, of: &str) -> Result<u64, String> {
+    let (_, text) = ask(admin, Method::GET, "/metrics", Bytes::new(), PATIENCE).await?;
+    Ok(sum(&String::from_utf8_lossy(&text), name, of))
+}
+
+fn sum(text: &str, name: &str, of: &str) -> u64 {
+    let value = format!("=\"{of}\"");
+    let series = text.lines().filter_map(sample);
+    series
+        .filter(|(series, labels, _)| {
+            *series == name && labels.split(',').any(|label| label.ends_with(&value))
+        })
+        .map(|(_, _, value)| value)
+        .sum()
+}
+
 /// Adds up what is of interest in the Prometheus text format.
 pub(crate) fn parse(text: &str) -> Totals {
     let mut totals = Totals::default();
@@ -149,6 +170,13 @@ mod tests {
             }
         );
         assert_eq!(totals.hit_ratio(), Some(0.7));
+    }
+
+    #[test]
+    fn one_counter_is_added_up_over_its_other_labels() {
+        assert_eq!(sum(TEXT, CACHE_RESULTS, "hit"), 6);
+        assert_eq!(sum(TEXT, REQUESTS, "edge"), 12);
+        assert_eq!(sum(TEXT, REQUESTS, "dge"), 0);
     }
 
     #[test]

@@ -1,18 +1,25 @@
-//! Tools for the cache engine: its policy in simulation, its files under inspection.
+//! Tools for the cache engine: its policy in simulation, its files under inspection, and an edge that is made to suffer.
 
 mod check;
+mod flip;
+mod kill;
 mod simulate;
+mod stage;
 
 /// What to do with the engine.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Verify every checksum of a cache's file or device that is not in use
     Check(check::Options),
+    /// Flip bits of the disk of a running edge and compare every body
+    Flip(flip::Options),
+    /// Kill an edge under load, again and again, and compare every body
+    Kill(kill::Options),
     /// Play synthetic CDN traffic through the placement policy and through LRU, FIFO and S3-FIFO
     Simulate(simulate::Options),
 }
 
-/// Runs one of the tools.
+/// Runs one of the tools. Call it on the main thread.
 ///
 /// # Errors
 ///
@@ -20,6 +27,8 @@ pub(crate) enum Command {
 pub(crate) async fn run(command: Command) -> Result<(), String> {
     match command {
         Command::Check(options) => check::run(&options),
+        Command::Flip(options) => flip::run(&options).await,
+        Command::Kill(options) => kill::run(&options).await,
         Command::Simulate(options) => simulate::run(&options),
     }
 }
