@@ -40,6 +40,7 @@ mod rebuild;
 mod recover;
 mod removals;
 mod store;
+mod synthetic;
 mod table;
 mod tenure;
 #[cfg(test)]
@@ -55,6 +56,7 @@ pub use device::{
 pub(crate) use identity::{identify, try_writing, wipe};
 pub use metrics::DiskMetrics;
 pub use options::Options;
+pub use synthetic::SyntheticDevice;
 pub(crate) use tenure::Retirement;
 
 use crate::key::Key;
