@@ -10,6 +10,7 @@ mod memory;
 mod origin;
 mod own;
 mod play;
+mod programs;
 mod scrape;
 mod stop;
 mod table;

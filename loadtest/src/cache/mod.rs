@@ -1,5 +1,6 @@
 //! Tools for the cache engine: its policy in simulation, its files under inspection, and an edge that is made to suffer.
 
+mod bench;
 mod check;
 mod flip;
 mod kill;
@@ -9,6 +10,8 @@ mod stage;
 /// What to do with the engine.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    /// Read from and write to a disk of the cache, in turns with fio on the same drive
+    Bench(bench::Options),
     /// Verify every checksum of a cache's file or device that is not in use
     Check(check::Options),
     /// Flip bits of the disk of a running edge and compare every body
@@ -26,6 +29,7 @@ pub(crate) enum Command {
 /// What kept it from running, or what it found wrong.
 pub(crate) async fn run(command: Command) -> Result<(), String> {
     match command {
+        Command::Bench(options) => bench::run(&options).await,
         Command::Check(options) => check::run(&options),
         Command::Flip(options) => flip::run(&options).await,
         Command::Kill(options) => kill::run(&options).await,

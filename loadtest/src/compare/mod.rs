@@ -14,7 +14,6 @@ mod load;
 mod millrace;
 mod paced;
 mod peers;
-mod programs;
 mod rounds;
 mod wrk;
 
@@ -28,7 +27,7 @@ use self::cores::Cores;
 use self::rounds::Rounds;
 use crate::measure::{self, Measure};
 use crate::own::{self, Folder};
-use crate::stop;
+use crate::{programs, stop};
 
 /// The name of our own.
 const OURS: &str = "millrace";

@@ -4,7 +4,8 @@ use std::process::Command;
 
 use super::super::case::RAM_BYTES;
 use super::super::contestant::{DiskReads, Ground, READY_PATH, Setup, write};
-use super::super::{cores, programs};
+use super::super::cores;
+use crate::programs;
 use crate::up::fleet::Member;
 
 const SERVER: &str = "varnishd";

@@ -17,7 +17,7 @@ const FOLDERS: [&str; 6] = [
 /// # Errors
 ///
 /// One line that names the Debian package to install.
-pub(super) fn find(name: &str, package: &str) -> Result<PathBuf, String> {
+pub(crate) fn find(name: &str, package: &str) -> Result<PathBuf, String> {
     FOLDERS
         .iter()
         .map(|folder| Path::new(folder).join(name))
