@@ -50,6 +50,13 @@ struct Shard {
     hidden: HashSet<u64>,
 }
 
+/// What a slot says of its record beside where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Marks {
+    pub(super) heat: u8,
+    pub(super) hides_older: bool,
+}
+
 impl Identity {
     /// The upper bits: the shard is among them.
     fn fingerprint(self) -> u64 {
@@ -104,6 +111,53 @@ impl Index {
         shard.table.set_reach(identity.fingerprint(), location, reach);
     }
 
+    /// It was read. Where it is hot already nothing is written.
+    pub(super) fn warm(&self, identity: Identity) {
+        let shard = self.shard_of(identity).read();
+        if let Some(slot) = shard.table.find(identity.fingerprint()) {
+            slot.warm();
+        }
+    }
+
+    /// It was read, but that may have been counted already: what is cold is no longer.
+    pub(super) fn warm_first(&self, identity: Identity) {
+        let shard = self.shard_of(identity).read();
+        if let Some(slot) = shard.table.find(identity.fingerprint())
+            && slot.heat() == 0
+        {
+            slot.warm();
+        }
+    }
+
+    /// How often it was read since it was put there, and whether it hides an older record, if it is still at `location`.
+    pub(super) fn marks_at(&self, identity: Identity, location: Location) -> Option<Marks> {
+        let shard = self.shard_of(identity).read();
+        let slot = shard.table.find(identity.fingerprint())?;
+        (slot.location() == location).then_some(Marks {
+            heat: slot.heat(),
+            hides_older: slot.hides_older(),
+        })
+    }
+
+    /// Notes that an older record of `identity` may be on the disk. False when nothing is known of it.
+    pub(super) fn hide_older(&self, identity: Identity) -> bool {
+        let shard = self.shard_of(identity).read();
+        shard
+            .table
+            .find(identity.fingerprint())
+            .inspect(|slot| slot.hide_older())
+            .is_some()
+    }
+
+    /// Points `identity` to the copy of its record, if it still points to the original.
+    pub(super) fn move_to(&self, identity: Identity, from: Location, to: Location, heat: u8) {
+        let fingerprint = identity.fingerprint();
+        self.shard_of(identity)
+            .write()
+            .table
+            .move_slot(fingerprint, from, to, heat);
+    }
+
     /// Points `identity` to `location`, wherever it pointed before.
     pub(super) fn put(&self, identity: Identity, location: Location) {
         let slot = Slot::new(identity.fingerprint(), location);
@@ -152,6 +206,11 @@ impl Index {
                 .write()
                 .hidden
                 .insert(identity.fingerprint())
+    }
+
+    /// Whether there may be more on the device than is known.
+    pub(super) fn is_recovering(&self) -> bool {
+        self.recovering.load(Ordering::SeqCst)
     }
 
     /// Nothing will be recovered any more.

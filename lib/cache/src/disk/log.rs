@@ -8,6 +8,9 @@
 //! A region is sealed when it is full, when the log is closed, and by the next start after a kill; what is left of it then
 //! stays unused until it is given up. One region is kept free, so that there is somewhere to copy to while room is made.
 //!
+//! The copies of a key's head must be in the order of the sequences of their regions, since recovery knows no other. So
+//! a head or tombstone whose key stands in a region of the other class, opened later than its own, follows it there.
+//!
 //! Decides by no clock and has no thread; `writer.rs` says when.
 
 use super::commit::{Fate, Resolver};
@@ -16,16 +19,18 @@ use super::format::Location;
 use super::format::record::Kind;
 use super::format::region::{FooterEntry, Region, RegionLife};
 use super::open_region::{OpenRegion, Staging, wipe};
-use super::queue::Write;
+use super::queue::{Record, Write};
+use super::reclaim::{Remains, read_record};
 use super::removals::Ticket;
 use super::store::Store;
-use crate::placement::{Class, Placement, Settings};
+use crate::disk::PART_BYTES;
+use crate::placement::{Admission, Candidate, Class, Placement, Reason, Settings, Verdict};
 use model::Moment;
 use rand::RngCore;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Regions that stay free when one is opened for what is new.
 const RESERVE: usize = 1;
@@ -51,9 +56,13 @@ pub(super) struct Log {
     spare: [Option<Staging>; 2],
     /// Records that cannot be found yet, oldest first.
     unpublished: VecDeque<Unpublished>,
+    /// Whose head was admitted last: its only part comes right behind it.
+    begun: Option<u128>,
     next_sequence: u64,
     /// The latest time that anybody has told.
     now: Moment,
+    /// The time since the log began, by which the write budget is counted.
+    elapsed: Moment,
     unflushed: bool,
 }
 
@@ -62,8 +71,19 @@ struct Unpublished {
     region: RegionLife,
     class: Class,
     entry: FooterEntry,
-    ticket: Ticket,
-    resolver: Option<Resolver>,
+    origin: Origin,
+}
+
+/// Why a record is written.
+enum Origin {
+    Put {
+        ticket: Ticket,
+        resolver: Option<Resolver>,
+    },
+    /// Its region is given up.
+    Copy { from: Location, heat: u8 },
+    /// A removal, said again because the region that said it is given up, or for a head that was dropped.
+    Reminder,
 }
 
 impl Log {
@@ -75,7 +95,7 @@ impl Log {
     ) -> Log {
         let latest = recovered.regions.iter().map(|region| region.opened_seconds).max();
         let now = Moment::from_seconds(latest.unwrap_or(0).into());
-        let mut placement = Placement::new(settings, now);
+        let mut placement = Placement::new(settings, Moment::default());
         let full = recovered
             .regions
             .iter()
@@ -90,8 +110,10 @@ impl Log {
             open: [None, None],
             spare: [None, None],
             unpublished: VecDeque::new(),
+            begun: None,
             next_sequence: recovered.next_sequence,
             now,
+            elapsed: Moment::default(),
             unflushed: false,
             store,
         }
@@ -107,25 +129,27 @@ impl Log {
         self.unflushed
     }
 
-    /// Takes a record: it is staged, and written together with what follows. One that fits no region is dropped.
-    /// After an error, [`Log::abandon`].
+    /// So much time has passed since the log began.
+    pub(super) fn set_elapsed(&mut self, elapsed: Duration) {
+        self.elapsed = Moment::default() + elapsed;
+    }
+
+    /// Takes a record: it is staged, and written together with what follows. One that fits no region, or is not worth
+    /// its place, is dropped. After an error, [`Log::abandon`].
     pub(super) fn append(&mut self, write: Write) -> io::Result<()> {
         let span = write.record.span();
-        if BLOCK_BYTES as u64 + span > self.store.geometry.records_end(1) {
-            self.store.metrics.dropped.too_large.inc();
-            settle(write.resolver, Fate::Dropped);
-            return Ok(());
-        }
-        let class = Class::M;
-        if let Err(error) = self.make_room(class, span) {
-            self.give_up(write);
-            return Err(error);
-        }
-        self.placement.wrote(span);
-        self.stage(class, write);
-        if self.open[class.index()].as_ref().is_some_and(OpenRegion::is_due) {
-            self.write_whole_blocks(class)?;
-        }
+        self.now = self.now.max(write.record.hints.now.unwrap_or_default());
+        let fits = BLOCK_BYTES as u64 + span <= self.store.geometry.records_end(1);
+        let admission = fits.then(|| self.admit(&write.record));
+        let dropped = &self.store.metrics.dropped;
+        let reason = match admission {
+            None => &dropped.too_large,
+            Some(Admission::Fleeting) => &dropped.fleeting,
+            Some(Admission::OverBudget) => &dropped.over_budget,
+            Some(Admission::Write(class)) => return self.append_to(class, write, span),
+        };
+        reason.inc();
+        settle(write.resolver, Fate::Dropped);
         Ok(())
     }
 
@@ -165,7 +189,9 @@ impl Log {
     pub(super) fn abandon(&mut self) {
         self.open = [None, None];
         for lost in std::mem::take(&mut self.unpublished) {
-            self.drop_unwritten(lost.entry.kind, lost.entry.key_hash, lost.ticket, lost.resolver);
+            if let Origin::Put { ticket, resolver } = lost.origin {
+                self.drop_unwritten(lost.entry.kind, lost.entry.key_hash, ticket, resolver);
+            }
         }
     }
 
@@ -189,15 +215,81 @@ impl Log {
         settle(resolver, Fate::Dropped);
     }
 
-    /// Sees to it that the class has an open region with room for `span` bytes.
-    fn make_room(&mut self, class: Class, span: u64) -> io::Result<()> {
-        match &self.open[class.index()] {
-            Some(open) if open.fits(span, &self.store.geometry) => return Ok(()),
-            Some(_) => self.seal_class(class)?,
-            None => {}
+    fn admit(&mut self, record: &Record) -> Admission {
+        let hints = &record.hints;
+        let index = &self.store.index;
+        let continues = match record.kind {
+            Kind::Part => record.part > 0 || self.begun == Some(record.key_hash),
+            // It comes after its parts, unless there is but one.
+            Kind::Head => hints.length.is_none_or(|length| length > PART_BYTES),
+            Kind::Tombstone | Kind::Padding | Kind::End => return Admission::Write(Class::M),
+        };
+        let candidate = Candidate {
+            object: record.key_hash,
+            bytes: hints.length.unwrap_or(record.body_length() as u64),
+            fresh_for: hints.lifetime.unwrap_or(Duration::MAX),
+            heat: hints.heat,
+            // What replaces something was asked for before.
+            seen_before: hints.seen_before || index.find(index.head(record.key_hash)).is_some(),
+            continues,
+        };
+        let ghost_hits = self.placement.ghost_hits();
+        let admission = self.placement.admit(&candidate, self.elapsed);
+        let begins = record.kind == Kind::Head && matches!(admission, Admission::Write(_));
+        self.begun = begins.then_some(record.key_hash);
+        let metrics = &self.store.metrics.placed;
+        metrics
+            .ghost_hits
+            .inc_by(self.placement.ghost_hits() - ghost_hits);
+        metrics
+            .budget_left
+            .set(self.placement.budget_left().unwrap_or(i64::MAX));
+        admission
+    }
+
+    fn append_to(&mut self, class: Class, write: Write, span: u64) -> io::Result<()> {
+        let class = self.in_order(class, &write.record);
+        if let Err(error) = self.make_room(class, span) {
+            self.give_up(write);
+            return Err(error);
         }
-        while self.placement.regions.free() <= RESERVE && self.reclaim()? {}
-        self.open_region(class)
+        self.placement.wrote(span);
+        self.store.metrics.placed.written[class.index()].inc_by(span);
+        let Write {
+            record,
+            ticket,
+            resolver,
+        } = write;
+        self.stage(class, &record, Origin::Put { ticket, resolver });
+        self.write_if_due(class)
+    }
+
+    /// The class for a record, so that what is said of one key is in the order of sequences.
+    fn in_order(&self, wanted: Class, record: &Record) -> Class {
+        match &self.open[wanted.index()] {
+            Some(open) if open.is_overtaken(record) => wanted.other(),
+            // A region that is yet to be opened comes after all others.
+            _ => wanted,
+        }
+    }
+
+    /// Sees to it that the class has an open region with room for `span` bytes, which an empty one has.
+    fn make_room(&mut self, class: Class, span: u64) -> io::Result<()> {
+        loop {
+            match &self.open[class.index()] {
+                Some(open) if open.fits(span, &self.store.geometry) => return Ok(()),
+                Some(_) => self.seal_class(class)?,
+                None => {}
+            }
+            // Copies may open M's region meanwhile, and even fill it; but they are bounded.
+            while self.open[class.index()].is_none()
+                && self.placement.regions.free() <= RESERVE
+                && self.reclaim()?
+            {}
+            if self.open[class.index()].is_none() {
+                self.open_region(class)?;
+            }
+        }
     }
 
     /// Seals the region that a class fills, if there is one. What the other class has staged is committed as well:
@@ -217,25 +309,145 @@ impl Log {
         Ok(())
     }
 
-    /// Gives up the region that the policy chooses. False when there is none.
+    /// The region to be given up: the one that the policy chooses, or the oldest of all while not everything is known or
+    /// a crash has left no region in reserve. The oldest hides nothing, so nothing must be said again in its place.
+    fn victim(&self) -> Option<(Class, u32)> {
+        let regions = &self.placement.regions;
+        if !self.store.index.is_recovering() && regions.free() >= RESERVE {
+            return regions.victim();
+        }
+        Class::ALL
+            .into_iter()
+            .filter_map(|class| Some((class, regions.oldest_first(class).next()?)))
+            .min_by_key(|(_, number)| self.store.life_of(*number).map_or(0, |life| life.sequence))
+    }
+
+    /// Gives up a region. False when there is none.
     fn reclaim(&mut self) -> io::Result<bool> {
-        let Some((class, number)) = self.placement.regions.victim() else {
+        let Some((class, number)) = self.victim() else {
             return Ok(false);
         };
-        // What is said after this region was given up must not become stable before it is.
         self.commit()?;
-        self.flush()?;
-        let ending = self.store.endings.lock();
         if let Some(life) = self.store.life_of(number) {
-            self.store.end_life(number);
-            self.store.forget(life);
+            self.save(class, life)?;
         }
+        // What takes the place of this region must be stable before it goes, and it before what is said later.
+        self.flush()?;
         self.placement.regions.give_up(class);
+        let ending = self.store.endings.lock();
+        self.store.end_life(number);
         wipe(&self.store, number)?;
         drop(ending);
         self.unflushed = true;
         self.store.metrics.regions_reclaimed.inc();
         Ok(true)
+    }
+
+    /// Copies what is worth it from a region that is given up, and forgets the rest.
+    fn save(&mut self, class: Class, life: RegionLife) -> io::Result<()> {
+        let store = self.store.clone();
+        let opened_seconds = self.store.opened_seconds(life.number);
+        let remains = Remains::of(&store, life, opened_seconds, self.now);
+        let hides_something = self.has_older_than(class, life);
+        let asked: Vec<_> = remains.live.iter().map(|(_, asked)| *asked).collect();
+        let verdicts = self.placement.reclaim(class, &asked);
+        let judged = || remains.live.iter().zip(&verdicts);
+        // Reminders first: they are small, and must find room.
+        for ((entry, asked), verdict) in judged() {
+            if let Verdict::Drop(reason) = verdict {
+                store.metrics.placed.given_up(class, *reason).inc_by(asked.bytes);
+                self.forget(life, entry, hides_something)?;
+            }
+        }
+        for key_hash in remains.hiding.iter().filter(|_| hides_something) {
+            if !store.index.hide_older(store.index.head(*key_hash)) {
+                self.remind(*key_hash)?;
+            }
+        }
+        for ((entry, asked), verdict) in judged() {
+            if let Verdict::Copy { heat } = verdict
+                && !self.copy(class, life, entry, *heat)?
+            {
+                let lost = store.metrics.placed.given_up(class, Reason::Bound);
+                lost.inc_by(asked.bytes);
+                self.forget(life, entry, hides_something)?;
+            }
+        }
+        if !remains.certain {
+            store.index.forget_region(life.number);
+        }
+        self.commit()
+    }
+
+    /// Writes a record of a region that is given up again. False when it cannot be.
+    fn copy(&mut self, class: Class, life: RegionLife, entry: &FooterEntry, heat: u8) -> io::Result<bool> {
+        let opened_seconds = self.store.opened_seconds(life.number);
+        let Some(record) = read_record(&self.store, life, entry, opened_seconds) else {
+            return Ok(false);
+        };
+        let from = entry.location(life.number);
+        let copied = self.append_again(&record, Origin::Copy { from, heat })?;
+        if copied {
+            self.store.metrics.placed.copied[class.index()].inc_by(record.span());
+        }
+        Ok(copied)
+    }
+
+    /// Forgets what is not copied, for good.
+    fn forget(&mut self, life: RegionLife, entry: &FooterEntry, hides_something: bool) -> io::Result<()> {
+        let index = &self.store.index;
+        let location = entry.location(life.number);
+        let Some(identity) = self
+            .store
+            .identity(entry.kind, entry.key_hash, entry.version, entry.part)
+        else {
+            return Ok(());
+        };
+        let marks = index.marks_at(identity, location);
+        index.remove_from(identity, location);
+        // What the index has not come to yet it may hide as well.
+        let may_hide = index.is_recovering() || marks.is_some_and(|marks| marks.hides_older);
+        let hides = hides_something && may_hide;
+        if hides && entry.kind == Kind::Head {
+            self.remind(entry.key_hash)?;
+        }
+        Ok(())
+    }
+
+    /// Says once more that older heads of a key are gone.
+    fn remind(&mut self, key_hash: u128) -> io::Result<()> {
+        let said = self.append_again(&Record::tombstone(key_hash), Origin::Reminder)?;
+        if !said {
+            self.store.metrics.removals_lost.inc();
+        }
+        Ok(())
+    }
+
+    /// Writes to M, while a region is given up, into the open region or the one in reserve. False when there is none.
+    fn append_again(&mut self, record: &Record, origin: Origin) -> io::Result<bool> {
+        let fits = |open: &OpenRegion| open.fits(record.span(), &self.store.geometry);
+        if !self.open[Class::M.index()].as_ref().is_some_and(fits) {
+            self.seal_class(Class::M)?;
+            if self.placement.regions.free() == 0 {
+                return Ok(false);
+            }
+            self.open_region(Class::M)?;
+        }
+        self.stage(Class::M, record, origin);
+        self.write_if_due(Class::M)?;
+        Ok(true)
+    }
+
+    /// Whether anything was opened before the oldest region of `class`.
+    fn has_older_than(&self, class: Class, life: RegionLife) -> bool {
+        let other = class.other();
+        let mut full = self.placement.regions.oldest_first(other);
+        let full = full.find_map(|number| self.store.life_of(number));
+        let open = self.open[other.index()].as_ref().map(|open| open.region.life);
+        [full, open]
+            .into_iter()
+            .flatten()
+            .any(|older| older.sequence < life.sequence)
     }
 
     /// Begins to fill a free region.
@@ -249,10 +461,11 @@ impl Log {
             sequence: self.next_sequence,
             life: self.chance.next_u64(),
         };
+        let opened_seconds = u32::try_from(self.now.seconds()).unwrap_or(u32::MAX);
         let region = Region {
             life,
             class,
-            opened_seconds: u32::try_from(self.now.seconds()).unwrap_or(u32::MAX),
+            opened_seconds,
         };
         self.next_sequence += 1;
         store.begin_life(life);
@@ -264,18 +477,31 @@ impl Log {
         Ok(())
     }
 
-    /// Copies a record behind what its class has staged; there is room.
-    fn stage(&mut self, class: Class, write: Write) {
+    /// Puts a record behind what its class has staged; there is room.
+    fn stage(&mut self, class: Class, record: &Record, origin: Origin) {
         let open = self.open[class.index()].as_mut();
-        let open = open.expect("make_room has opened a region");
-        let entry = open.stage(&write.record);
+        let open = open.expect("room was made in an open region");
+        let entry = open.stage(record, matches!(origin, Origin::Copy { .. }));
+        let region = open.region.life;
         self.unpublished.push_back(Unpublished {
-            region: open.region.life,
+            region,
             class,
             entry,
-            ticket: write.ticket,
-            resolver: write.resolver,
+            origin,
         });
+        if record.kind != Kind::Part
+            && let Some(other) = &mut self.open[class.other().index()]
+            && other.region.life.sequence < region.sequence
+        {
+            other.note_later(record.key_hash);
+        }
+    }
+
+    fn write_if_due(&mut self, class: Class) -> io::Result<()> {
+        if self.open[class.index()].as_ref().is_some_and(OpenRegion::is_due) {
+            self.write_whole_blocks(class)?;
+        }
+        Ok(())
     }
 
     /// Writes the whole blocks that a class has staged, then lets the records be found that are written and were not
@@ -309,31 +535,36 @@ impl Log {
 
 /// Lets a written record be found and tells who waits for it.
 fn publish(store: &Store, done: Unpublished) {
-    let Unpublished {
-        region,
-        entry,
-        ticket,
-        resolver,
-        ..
-    } = done;
-    let location: Location = entry.location(region.number);
+    let entry = done.entry;
+    let to = entry.location(done.region.number);
+    let identity = store.identity(entry.kind, entry.key_hash, entry.version, entry.part);
+    match (done.origin, identity) {
+        (Origin::Put { ticket, resolver }, identity) => {
+            publish_put(store, &entry, ticket, || {
+                if let Some(identity) = identity {
+                    store.index.put(identity, to);
+                }
+            });
+            settle(resolver, Fate::Committed);
+        }
+        // Removed or replaced meanwhile, it stays so.
+        (Origin::Copy { from, heat }, Some(identity)) => store.index.move_to(identity, from, to, heat),
+        (Origin::Copy { .. } | Origin::Reminder, _) => {}
+    }
+    if (entry.kind, entry.part) == (Kind::Part, 0) {
+        store.join_to_head(entry.key_hash, to);
+    }
+}
+
+fn publish_put(store: &Store, entry: &FooterEntry, ticket: Ticket, put: impl FnOnce()) {
     let committed = &store.metrics.committed;
     match entry.kind {
         Kind::Head => {
-            let identity = store.index.head(entry.key_hash);
-            store
-                .removals
-                .publish(entry.key_hash, ticket, || store.index.put(identity, location));
+            store.removals.publish(entry.key_hash, ticket, put);
             committed.heads.inc();
         }
         Kind::Part => {
-            store.index.put(
-                store.index.part(entry.key_hash, entry.version, entry.part),
-                location,
-            );
-            if entry.part == 0 {
-                store.join_to_head(entry.key_hash, location);
-            }
+            put();
             committed.parts.inc();
         }
         Kind::Tombstone => {
@@ -342,7 +573,6 @@ fn publish(store: &Store, done: Unpublished) {
         }
         Kind::Padding | Kind::End => {}
     }
-    settle(resolver, Fate::Committed);
 }
 
 fn settle(resolver: Option<Resolver>, fate: Fate) {

@@ -1,9 +1,13 @@
 //! The disk tier's numbers. Each help text tells an operator whether to worry.
 
+use crate::placement::{Class, Reason};
 use prometheus::{
     Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     Result, core::Collector,
 };
+
+/// As labels, in the order of [`Class::ALL`].
+const CLASSES: [&str; 2] = ["S", "M"];
 
 /// Counters and gauges of one [`super::Disk`], registered under `millrace_cache_disk_…`.
 #[derive(Debug, Clone)]
@@ -32,6 +36,7 @@ pub struct DiskMetrics {
     pub removals_lost: IntCounter,
     pub committed: Committed,
     pub dropped: Dropped,
+    pub placed: Placed,
     pub reads: Reads,
     pub journal: JournalMetrics,
 }
@@ -60,8 +65,31 @@ pub struct Committed {
 pub struct Dropped {
     pub queue_full: IntCounter,
     pub too_large: IntCounter,
+    pub fleeting: IntCounter,
+    pub over_budget: IntCounter,
     pub read_only: IntCounter,
     pub failed: IntCounter,
+}
+
+/// What the policy did, by class: S is for what was asked for once, M for what was asked for again.
+#[derive(Debug, Clone)]
+pub struct Placed {
+    /// Bytes of records newly written to S and M.
+    pub written: [IntCounter; 2],
+    /// Bytes of records copied from S and M.
+    pub copied: [IntCounter; 2],
+    /// Bytes of records given up, from S and M, by [`Reason`].
+    given_up: [[IntCounter; 3]; 2],
+    pub ghost_hits: IntCounter,
+    pub budget_left: IntGauge,
+}
+
+impl Placed {
+    /// Bytes of records that were given up with a region of `class` for a reason.
+    #[must_use]
+    pub fn given_up(&self, class: Class, reason: Reason) -> &IntCounter {
+        &self.given_up[class.index()][reason as usize]
+    }
 }
 
 /// Reads by result. Everything but `hit` is a miss for who asked.
@@ -90,7 +118,9 @@ impl DiskMetrics {
         let dropped = within.counters(
             "records_dropped_total",
             "Records not written, by reason. queue_full: the disk cannot keep up with fills, hits will suffer if it \
-             grows for minutes; too_large: an object's parts do not fit a region; failed: a write failed, look \
+             grows for minutes; too_large: an object's parts do not fit a region; fleeting: fresh for less than two minutes, normal; \
+             over_budget: more is asked for than drive_writes_per_day allows, so give the site more drives, or better \
+             ones, if it grows every day; failed: a write failed, look \
              at the log; read_only: put after that, or after the cache was closed.",
             "reason",
         )?;
@@ -134,6 +164,7 @@ impl DiskMetrics {
                  drive is slow or saturated.",
             )?,
         };
+        let placed = within.placed()?;
         Ok(DiskMetrics {
             capacity_bytes: within.gauge(
                 "capacity_bytes",
@@ -238,10 +269,13 @@ impl DiskMetrics {
             dropped: Dropped {
                 queue_full: dropped.with_label_values(&["queue_full"]),
                 too_large: dropped.with_label_values(&["too_large"]),
+                fleeting: dropped.with_label_values(&["fleeting"]),
+                over_budget: dropped.with_label_values(&["over_budget"]),
                 read_only: dropped.with_label_values(&["read_only"]),
                 failed: dropped.with_label_values(&["failed"]),
             },
             journal,
+            placed,
             reads: Reads {
                 hit: reads.with_label_values(&["hit"]),
                 absent: reads.with_label_values(&["absent"]),
@@ -281,6 +315,52 @@ impl Within<'_> {
         self.register(IntCounterVec::new(self.options(name, help), &[label])?)
     }
 
+    fn placed(&self) -> Result<Placed> {
+        let tables = [
+            (
+                "placed_bytes_total",
+                "Bytes of records newly written, by class: S takes what was asked for once, M what was asked for again. \
+                 Nearly all in S: few objects are asked for twice, the cache is small for its audience or the audience \
+                 is new.",
+            ),
+            (
+                "copied_bytes_total",
+                "Bytes of records written again when their region made room, by the class they came from. At most an \
+                 eighth of placed_bytes_total in the long run.",
+            ),
+        ];
+        let [written, copied] = tables.map(|(name, help)| self.counters(name, help, "class"));
+        let (written, copied) = (written?, copied?);
+        let given_up = IntCounterVec::new(
+            self.options(
+                "given_up_bytes_total",
+                "Bytes of records given up when their region made room, by class and reason. cold: nobody read them, \
+                 normal; expired: stale and without a validator, normal; bound: they were read, but copies are bounded: \
+                 when that nears cold in class M, the device is too small for what is asked of it.",
+            ),
+            &["class", "reason"],
+        )?;
+        let given_up = self.register(given_up)?;
+        let of_class = |class: &str, table: &IntCounterVec| table.with_label_values(&[class]);
+        let reasons =
+            |class| ["cold", "bound", "expired"].map(|reason| given_up.with_label_values(&[class, reason]));
+        Ok(Placed {
+            written: CLASSES.map(|class| of_class(class, &written)),
+            copied: CLASSES.map(|class| of_class(class, &copied)),
+            given_up: CLASSES.map(reasons),
+            ghost_hits: self.counter(
+                "ghost_hits_total",
+                "Objects that came back after they were given up unread, and go to M now. Growing as fast as fills: the \
+                 device is small for what is asked of it.",
+            )?,
+            budget_left: self.gauge(
+                "write_budget_bytes",
+                "What may be written before objects are refused, in bytes: an hour of drive_writes_per_day at most. \
+                 Below 0 for hours: fills exceed what the drive is rated for. Constant and huge when there is no bound.",
+            )?,
+        })
+    }
+
     fn gauge(&self, name: &str, help: &str) -> Result<IntGauge> {
         self.register(IntGauge::with_opts(self.options(name, help))?)
     }
@@ -304,7 +384,7 @@ mod tests {
         let registry = Registry::new();
         DiskMetrics::register(&registry, "/dev/a").expect("first registration");
         let families = registry.gather();
-        assert_eq!(families.len(), 30);
+        assert_eq!(families.len(), 35);
         for family in families {
             assert!(
                 family.name().starts_with("millrace_cache_disk_"),

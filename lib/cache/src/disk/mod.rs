@@ -24,6 +24,7 @@
 mod commit;
 mod device;
 mod format;
+mod hints;
 mod identity;
 mod in_order;
 mod index;
@@ -37,6 +38,7 @@ mod queue;
 mod reach;
 mod read;
 mod rebuild;
+mod reclaim;
 mod recover;
 mod removals;
 mod store;
@@ -53,6 +55,7 @@ pub use device::{
     BLOCK_BYTES, Buffer, Buffers, Completion, Device, Direction, Engine, FaultCounts, Faults, FaultyDevice,
     FileDevice, Io, MemoryDevice, ThreadsDevice, Transfer, UringDevice, Writes, open_device,
 };
+pub use hints::Hints;
 pub(crate) use identity::{identify, try_writing, wipe};
 pub use metrics::DiskMetrics;
 pub use options::Options;
@@ -144,12 +147,7 @@ impl Disk {
             .io_engine
             .with_label_values(&[device.engine().name()])
             .set(1);
-        let (store, log, rebuild) = open_log(
-            device.clone(),
-            options.region_bytes,
-            metrics,
-            &mut StdRng::from_os_rng(),
-        )?;
+        let (store, log, rebuild) = open_log(device.clone(), &options, metrics, &mut StdRng::from_os_rng())?;
         keep_journal(&store)?;
         rebuild_behind(&store, rebuild)?;
         let bounds = [
@@ -224,20 +222,43 @@ impl Disk {
     }
 
     /// Puts an object's head, which takes the place of any other of this key. Put it again with the same version to
-    /// change what is known of an object whose bytes stay.
-    pub fn put_head(&self, key: &Key, version: u64, encoded: Bytes) -> Commit {
+    /// change what is known of the object. Put it after the parts: their fate decides whether it is of use.
+    pub fn put_head_as(&self, key: &Key, version: u64, encoded: Bytes, hints: Hints) -> Commit {
         if key.text().len() + encoded.len() > MAX_HEAD_BYTES {
             return self.too_large();
         }
-        self.put(Record::head(key.hash(), key.text(), version, encoded))
+        self.put(Record {
+            hints,
+            ..Record::head(key.hash(), key.text(), version, encoded)
+        })
     }
 
     /// Puts a part of an object: its bytes in as many pieces as they came in, [`PART_BYTES`] in all at most.
-    pub fn put_part(&self, key_hash: u128, version: u64, part: u32, pieces: Vec<Bytes>) -> Commit {
+    pub fn put_part_as(
+        &self,
+        key_hash: u128,
+        version: u64,
+        part: u32,
+        pieces: Vec<Bytes>,
+        hints: Hints,
+    ) -> Commit {
         if pieces.iter().map(Bytes::len).sum::<usize>() as u64 > PART_BYTES {
             return self.too_large();
         }
-        self.put(Record::part(key_hash, version, part, pieces))
+        self.put(Record {
+            hints,
+            ..Record::part(key_hash, version, part, pieces)
+        })
+    }
+
+    /// [`Disk::put_head_as`] when nothing is known of the object.
+    pub fn put_head(&self, key: &Key, version: u64, encoded: Bytes) -> Commit {
+        self.put_head_as(key, version, encoded, Hints::default())
+    }
+
+    /// [`Disk::put_part_as`] when nothing is known of the object.
+    pub fn put_part(&self, key_hash: u128, version: u64, part: u32, pieces: Vec<Bytes>) -> Commit {
+        self.put_part_as(key_hash, version, part, pieces, Hints::default())
     }
 
     /// Forgets the head of a key, now and after a restart; what is put later is found again. Parts stay readable for
@@ -354,11 +375,11 @@ fn rebuild_behind(store: &Arc<Store>, rebuild: Rebuild) -> io::Result<()> {
 /// Everything between a locked device and a log that can be appended to; no threads.
 fn open_log(
     device: Arc<dyn Device>,
-    region_bytes: u64,
+    options: &Options,
     metrics: DiskMetrics,
     chance: &mut StdRng,
 ) -> io::Result<(Arc<Store>, Log, Rebuild)> {
-    let size = device.size();
+    let (size, region_bytes) = (device.size(), options.region_bytes);
     let geometry = Geometry::of(size, region_bytes).ok_or_else(|| {
         let least = format::REGIONS_START + format::MIN_REGIONS * region_bytes;
         let message = format!(
@@ -379,7 +400,8 @@ fn open_log(
     *store.journal.lock() = Some(journal);
     let (recovered, rebuild) = recover::survey_all(&store);
     let settings = Settings {
-        s_share: 0.0,
+        s_share: options.s_share,
+        drive_writes_per_day: options.drive_writes_per_day,
         seed: chance.random(),
         ..Settings::of(geometry.region_count, geometry.region_bytes)
     };

@@ -15,6 +15,7 @@ use super::format::region::{FooterEntry, Region, encode_footer, footer_bytes};
 use super::format::{Geometry, UNIT_BYTES};
 use super::queue::Record;
 use super::store::Store;
+use std::collections::HashSet;
 use std::io;
 use std::time::Instant;
 
@@ -24,6 +25,9 @@ const WRITE_BYTES: usize = 1 << 20;
 /// What may be staged at once: just less than is written, and the largest record.
 const STAGING_BYTES: usize =
     WRITE_BYTES + super::PART_BYTES as usize + (HEADER_BYTES + MAX_TABLE_BYTES).next_multiple_of(BLOCK_BYTES);
+
+/// So many keys are remembered that were overtaken while a region was open: 2 MB. Then it takes nothing more, full or not.
+const MOST_NAMED_LATER: usize = 65_536;
 
 /// Records on their way to the device, in the blocks in which they will be written.
 pub(super) struct Staging {
@@ -39,6 +43,8 @@ pub(super) struct OpenRegion {
     /// From the region's start, in bytes; staging begins here. Whole blocks.
     written: u64,
     entries: Vec<FooterEntry>,
+    /// The keys of heads and tombstones that were put since it was opened to regions opened after it.
+    named_later: HashSet<u128>,
     staging: Staging,
 }
 
@@ -62,13 +68,15 @@ impl OpenRegion {
             region,
             written: 0,
             entries: Vec::new(),
+            named_later: HashSet::new(),
             staging,
         }
     }
 
     pub(super) fn fits(&self, span: u64, geometry: &Geometry) -> bool {
+        let known = self.named_later.len() < MOST_NAMED_LATER;
         let end = self.end() + self.padding_before(span) + span;
-        end <= geometry.records_end(self.entries.len() + 1)
+        known && end <= geometry.records_end(self.entries.len() + 1)
     }
 
     /// What is left of the last block, if the header and table of a record of `span` bytes would not fit into it: who
@@ -78,6 +86,20 @@ impl OpenRegion {
         let left = self.end().next_multiple_of(block) - self.end();
         let front = *body_start_bounds(span as usize).end() as u64;
         if left < front && front <= block { left } else { 0 }
+    }
+
+    /// A head or tombstone was put to a region that was opened after this one.
+    pub(super) fn note_later(&mut self, key_hash: u128) {
+        if self.named_later.len() < MOST_NAMED_LATER {
+            self.named_later.insert(key_hash);
+        }
+    }
+
+    /// Whether a record cannot go here because a region that was opened later speaks of its key. Parts are named by
+    /// version, so their order is no matter.
+    pub(super) fn is_overtaken(&self, record: &Record) -> bool {
+        let known = self.named_later.len() < MOST_NAMED_LATER;
+        record.kind != Kind::Part && known && self.named_later.contains(&record.key_hash)
     }
 
     /// Whether enough is staged to be written.
@@ -91,11 +113,12 @@ impl OpenRegion {
     }
 
     /// Copies a record, which fits, behind what is staged.
-    pub(super) fn stage(&mut self, record: &Record) -> FooterEntry {
+    pub(super) fn stage(&mut self, record: &Record, is_copy: bool) -> FooterEntry {
         let Region {
             life, opened_seconds, ..
         } = self.region;
-        let expiry = Expiry::new(record.fresh_until, record.revalidates, opened_seconds);
+        let expiry = Expiry::new(record.hints.fresh_until, record.hints.revalidates, opened_seconds);
+        let expiry = if is_copy { expiry.of_copy() } else { expiry };
         let header = RecordHeader {
             expiry,
             ..record.header(life.life)

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 /// Bounds and geometry of one [`super::Disk`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// Size of one region, in bytes: what is reclaimed at once. 64 MiB; a multiple of 4 KiB, 64 KiB to 1 GiB. A part
     /// that does not fit an empty region is never stored. Changing it empties the cache.
@@ -25,6 +25,13 @@ pub struct Options {
     /// How long a record may wait for company before it is written. 100 ms; at most 200 ms, so that together with
     /// the write itself `kill -9` loses less than the last second.
     pub commit_delay: Duration,
+    /// The share of the device for what was asked for once, 0 to 0.5. 0.05: it leaves after a twentieth of the device
+    /// was written instead of after all of it. 0 treats everything alike: more is read from upstream where many objects are
+    /// asked for only once.
+    pub s_share: f64,
+    /// How often the whole device may be written over in a day: what its maker rates it for, less what else writes to it.
+    /// 0 sets no bound; up to 100. Beyond it, larger objects and those asked for once are no longer written.
+    pub drive_writes_per_day: f64,
     /// How long to wait for another process to release the device. 10 s: a draining predecessor lets go at the
     /// beginning of its drain, so longer means that two daemons are configured with one device.
     pub lock_patience: Duration,
@@ -39,6 +46,11 @@ pub(super) const MAX_READ_THREADS: usize = 256;
 /// Bound of [`Options::read_buffer_bytes`]: a whole part must fit while others are read.
 pub(super) const LEAST_READ_BUFFER_BYTES: u64 = 8 << 20;
 
+/// Bound of [`Options::s_share`]: beyond it, S is no probation any more.
+const MOST_S_SHARE: f64 = 0.5;
+/// Bound of [`Options::drive_writes_per_day`]: no drive is rated for more.
+const MOST_DRIVE_WRITES_PER_DAY: f64 = 100.0;
+
 impl Default for Options {
     fn default() -> Options {
         Options {
@@ -49,6 +61,8 @@ impl Default for Options {
             read_buffer_bytes: 64 << 20,
             read_deadline: Duration::from_secs(2),
             commit_delay: Duration::from_millis(100),
+            s_share: 0.05,
+            drive_writes_per_day: 0.0,
             lock_patience: Duration::from_secs(10),
         }
     }
@@ -80,6 +94,13 @@ impl Options {
                 "a commit delay of {:?}: use at most {MAX_COMMIT_DELAY:?}",
                 self.commit_delay
             )
+        } else if !(0.0..=MOST_S_SHARE).contains(&self.s_share) {
+            format!("an S share of {}: use 0 to {MOST_S_SHARE}", self.s_share)
+        } else if !(0.0..=MOST_DRIVE_WRITES_PER_DAY).contains(&self.drive_writes_per_day) {
+            format!(
+                "{} drive writes per day: use 0 (no bound) to {MOST_DRIVE_WRITES_PER_DAY}",
+                self.drive_writes_per_day
+            )
         } else {
             return Ok(());
         };
@@ -97,7 +118,21 @@ mod tests {
     #[test]
     fn the_defaults_are_legal_and_each_bound_is_refused_by_name() {
         Options::default().check().expect("defaults");
-        let cases: [(Options, &str); 7] = [
+        let cases: [(Options, &str); 9] = [
+            (
+                Options {
+                    s_share: 0.6,
+                    ..Options::default()
+                },
+                "an S share of 0.6",
+            ),
+            (
+                Options {
+                    drive_writes_per_day: f64::NAN,
+                    ..Options::default()
+                },
+                "NaN drive writes per day",
+            ),
             (
                 Options {
                     region_bytes: 32 << 10,

@@ -3,9 +3,9 @@
 use super::commit::{Commit, Resolver};
 use super::format::expiry::Expiry;
 use super::format::record::{Kind, RecordHeader, span_of};
+use super::hints::Hints;
 use super::removals::{Removals, Ticket};
 use bytes::Bytes;
-use model::Moment;
 use parking_lot::{Condvar, Mutex};
 use prometheus::IntGauge;
 use std::collections::VecDeque;
@@ -19,10 +19,7 @@ pub(super) struct Record {
     pub(super) part: u32,
     /// Heads: the first piece is the key's text and so many bytes long.
     pub(super) key_length: u32,
-    /// When it becomes stale, if that is known.
-    pub(super) fresh_until: Option<Moment>,
-    /// Whether it can be revalidated then.
-    pub(super) revalidates: bool,
+    pub(super) hints: Hints,
     pub(super) pieces: Vec<Bytes>,
 }
 
@@ -44,8 +41,7 @@ impl Record {
             version,
             part,
             key_length: 0,
-            fresh_until: None,
-            revalidates: false,
+            hints: Hints::default(),
             pieces,
         }
     }

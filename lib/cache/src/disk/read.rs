@@ -59,6 +59,7 @@ pub(super) async fn read_head(
     key_text: &str,
 ) -> Result<Found, Miss> {
     let sought = Sought::find(store, store.index.head(key_hash))?;
+    store.index.warm(sought.identity);
     let start = Instant::now();
     let found = sought.head(reads, key_hash, key_text, None).await;
     sought.conclude(start, found)
@@ -74,9 +75,14 @@ pub(super) async fn read_object(
     let identity = store.index.head(key_hash);
     let (_, reach) = store.index.find_with_reach(identity).ok_or(Miss::Absent)?;
     let sought = Sought::find(store, identity)?;
+    store.index.warm(identity);
     let start = Instant::now();
     let found = sought.head(reads, key_hash, key_text, Some(reach)).await;
-    sought.conclude(start, found)
+    let found = sought.conclude(start, found)?;
+    if !found.first.is_empty() {
+        store.index.warm(store.index.part(key_hash, found.version, 0));
+    }
+    Ok(found)
 }
 
 /// A range of a part.
@@ -87,6 +93,13 @@ pub(super) async fn read_part(
     range: Range<u32>,
 ) -> Result<Bytes, Miss> {
     let sought = Sought::find(store, store.index.part(key_hash, version, part))?;
+    // Who reads all of a part reads its beginning once, and its other chunks after it.
+    if range.start == 0 {
+        store.index.warm(sought.identity);
+        store.index.warm(store.index.head(key_hash));
+    } else {
+        store.index.warm_first(sought.identity);
+    }
     let range = range.start as usize..range.end as usize;
     if range.is_empty() {
         return Ok(Bytes::new());

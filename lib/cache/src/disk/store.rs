@@ -159,46 +159,16 @@ impl Store {
         Ok(trailer.entries(&self.geometry, &footer))
     }
 
-    /// Forgets everything that the index knows of a region.
-    pub(super) fn forget(&self, life: RegionLife) {
-        let list = match self.trailer_of(life.number) {
-            Ok(Some(trailer)) if trailer.region.life == life => self.list_of(&trailer),
-            Ok(_) => Ok(None),
-            Err(error) => Err(error),
-        };
-        match list {
-            Ok(Some(entries)) => {
-                for entry in entries {
-                    if entry.kind == Kind::Tombstone {
-                        // The index may still be on its way to what this removed.
-                        self.index.hide(self.index.head(entry.key_hash));
-                    }
-                    if let Some(identity) =
-                        self.identity(entry.kind, entry.key_hash, entry.version, entry.part)
-                    {
-                        self.index.remove_from(identity, entry.location(life.number));
-                    }
-                }
-            }
-            unread => {
-                let cause = unread
-                    .err()
-                    .map_or_else(|| "damaged".to_owned(), |error| error.to_string());
-                tracing::warn!(
-                    region = life.number,
-                    cause,
-                    "cache disk: a footer cannot be read; searching the index"
-                );
-                self.index.forget_region(life.number);
-            }
-        }
-    }
-
     /// A region whose life has begun was opened then.
     pub(super) fn note_opened(&self, number: u32, seconds: u32) {
         self.lives[number as usize]
             .opened_seconds
             .store(seconds, Ordering::Release);
+    }
+
+    /// When a region was opened that is alive, in seconds since the Unix epoch; 0 when that is not known.
+    pub(super) fn opened_seconds(&self, number: u32) -> u32 {
+        self.lives[number as usize].opened_seconds.load(Ordering::Acquire)
     }
 
     /// A purge sequence that everything on the device was judged after, by the age of the oldest region; 0 while that is
@@ -215,10 +185,6 @@ impl Store {
 
     /// What reclaim may write again of a head that lies on the device: the same, judged up to now. `None` when it was
     /// purged.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "asked by reclaim, once that copies heads")
-    )]
     pub(super) fn carry_over(&self, encoded: &[u8]) -> Option<Bytes> {
         match self.keeper.get().and_then(Keeper::purges) {
             Some(purges) => purges.carry_over(encoded).map(Bytes::from),

@@ -10,12 +10,22 @@
 
 use super::format::Location;
 use super::reach::Reach;
+use crate::placement::MOST_HEAT;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Capacity of the first array.
 const LEAST_CAPACITY: usize = 8;
 /// The table grows when more than so many of [`LOAD_OF`] places would be taken.
 const LOAD: usize = 7;
 const LOAD_OF: usize = 8;
+
+/// What a slot keeps above its offset.
+const OFFSET: u32 = (1 << 21) - 1;
+const HEAT_SHIFT: u32 = 21;
+const HEAT: u32 = (MOST_HEAT as u32) << HEAT_SHIFT;
+const HIDES_OLDER: u32 = 1 << 23;
+const REACH_SHIFT: u32 = u32::BITS - Reach::BITS;
+const _: () = assert!(OFFSET & (HEAT | HIDES_OLDER) == 0 && HEAT & HIDES_OLDER == 0 && REACH_SHIFT > 23);
 
 /// The bits of a hash that a slot keeps.
 pub(super) const FINGERPRINT_BITS: u32 = 48;
@@ -25,17 +35,15 @@ pub(super) const FINGERPRINT_BITS: u32 = 48;
 pub(super) struct Slot {
     fingerprint_low: u32,
     region: u32,
-    /// From the region's start, in 512 B units, 21 bits; the uppermost 5 are a head's reach, those between are spare.
-    offset_and_reach: u32,
+    /// From the region's start, in 512 B units: 21 bits. Above them 2 bits of heat, which readers raise under the shard's
+    /// read lock, the mark of a head that hides an older one, and uppermost, in 5 bits, a head's reach.
+    offset_and_marks: AtomicU32,
     fingerprint_high: u16,
     /// The whole record, in 512 B units: at most 8,194, so the upper 2 bits are spare.
     length_units: u16,
 }
 
 const _: () = assert!(size_of::<Slot>() == 16);
-
-/// Where in a slot the reach begins.
-const REACH_SHIFT: u32 = u32::BITS - Reach::BITS;
 
 /// The slots of one shard.
 #[derive(Debug, Default)]
@@ -58,9 +66,44 @@ impl Slot {
         Slot {
             fingerprint_low: fingerprint as u32,
             region: location.region,
-            offset_and_reach: location.offset_units,
+            offset_and_marks: AtomicU32::new(location.offset_units),
             fingerprint_high: (fingerprint >> 32) as u16,
             length_units: location.length_units as u16,
+        }
+    }
+
+    /// How often it was read since it was put, up to [`MOST_HEAT`].
+    pub(super) fn heat(&self) -> u8 {
+        ((self.offset_and_marks.load(Ordering::Relaxed) & HEAT) >> HEAT_SHIFT) as u8
+    }
+
+    /// It was read. Counted until it is as hot as can be, so that a hot slot's cache line is only read.
+    pub(super) fn warm(&self) {
+        if self.heat() < MOST_HEAT {
+            let warmer = |marks: u32| (marks & HEAT != HEAT).then(|| marks + (1 << HEAT_SHIFT));
+            // A reader that comes second at the top of the scale has nothing to add.
+            self.offset_and_marks
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, warmer)
+                .ok();
+        }
+    }
+
+    /// Whether an older record of the same key may be on the disk.
+    pub(super) fn hides_older(&self) -> bool {
+        self.offset_and_marks.load(Ordering::Relaxed) & HIDES_OLDER != 0
+    }
+
+    pub(super) fn hide_older(&self) {
+        self.offset_and_marks.fetch_or(HIDES_OLDER, Ordering::Relaxed);
+    }
+
+    /// The same slot for a record that was copied.
+    fn moved(&self, location: Location, heat: u8) -> Slot {
+        let marks =
+            self.offset_and_marks.load(Ordering::Relaxed) & HIDES_OLDER | u32::from(heat) << HEAT_SHIFT;
+        Slot {
+            offset_and_marks: AtomicU32::new(location.offset_units | marks),
+            ..Slot::new(self.fingerprint(), location)
         }
     }
 
@@ -75,7 +118,7 @@ impl Slot {
     pub(super) fn location(&self) -> Location {
         Location {
             region: self.region,
-            offset_units: self.offset_and_reach & ((1 << REACH_SHIFT) - 1),
+            offset_units: self.offset_and_marks.load(Ordering::Relaxed) & OFFSET,
             length_units: u32::from(self.length_units),
         }
     }
@@ -83,11 +126,12 @@ impl Slot {
 
 impl Slot {
     pub(super) fn reach(&self) -> Reach {
-        Reach::from_bits(self.offset_and_reach >> REACH_SHIFT)
+        Reach::from_bits(self.offset_and_marks.load(Ordering::Relaxed) >> REACH_SHIFT)
     }
 
     fn set_reach(&mut self, reach: Reach) {
-        self.offset_and_reach = self.location().offset_units | reach.bits() << REACH_SHIFT;
+        let marks = self.offset_and_marks.get_mut();
+        *marks = *marks & !(u32::MAX << REACH_SHIFT) | reach.bits() << REACH_SHIFT;
     }
 }
 
@@ -116,6 +160,7 @@ impl Table {
     /// Puts a slot in the place of the one with its fingerprint, or beside the others. True when there was none.
     pub(super) fn put(&mut self, slot: Slot) -> bool {
         if let Some(Place::At(at)) = self.search(slot.fingerprint()) {
+            slot.hide_older();
             self.slots[at] = slot;
             return false;
         }
@@ -123,13 +168,23 @@ impl Table {
         true
     }
 
-    /// Puts a slot unless there is one with its fingerprint. True when it was put.
+    /// Puts a slot unless there is one with its fingerprint, which hides it then. True when it was put.
     pub(super) fn put_if_absent(&mut self, slot: Slot) -> bool {
-        let absent = self.find(slot.fingerprint()).is_none();
+        let known = self.find(slot.fingerprint());
+        let absent = known.inspect(|known| known.hide_older()).is_none();
         if absent {
             self.insert(slot);
         }
         absent
+    }
+
+    /// Points the slot of `fingerprint` to a copy of its record, if it still points to the original.
+    pub(super) fn move_slot(&mut self, fingerprint: u64, from: Location, to: Location, heat: u8) {
+        if let Some(Place::At(at)) = self.search(fingerprint)
+            && self.slots[at].location() == from
+        {
+            self.slots[at] = self.slots[at].moved(to, heat);
+        }
     }
 
     /// Removes the slot of `fingerprint` if it `is_meant`. True when it was removed.

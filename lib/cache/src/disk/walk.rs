@@ -9,6 +9,7 @@ use super::device::BLOCK_BYTES;
 use super::format::UNIT_BYTES;
 use super::format::record::{Kind, RecordHeader};
 use super::format::region::{FooterEntry, RegionLife};
+use super::reclaim::read_record;
 use super::store::Store;
 
 /// How much is read at once: many small records, or little more than needed beside a large one.
@@ -21,8 +22,8 @@ pub(super) struct List {
     pub(super) complete: bool,
 }
 
-/// Walks a region, to its end mark or its end. Bodies are not looked at: a reader will. What is damaged or cannot be
-/// read is left out. Says where the last record ends as well, from the region's start.
+/// Walks a region, to its end mark or its end. Bodies are not looked at, but those of copies: a reader will. What is
+/// damaged or cannot be read is left out. Says where the last record ends as well, from the region's start.
 pub(super) fn walk(store: &Store, life: RegionLife) -> (List, u64) {
     let mut window = Window {
         store,
@@ -43,15 +44,21 @@ pub(super) fn walk(store: &Store, life: RegionLife) -> (List, u64) {
             continue;
         };
         match header.kind {
-            Kind::Head | Kind::Part | Kind::Tombstone => entries.push(FooterEntry {
-                key_hash: header.key_hash,
-                version: header.version,
-                part: header.part,
-                offset_units: (at / UNIT_BYTES) as u32,
-                length_units: (header.span() / UNIT_BYTES) as u32,
-                kind: header.kind,
-                expiry: header.expiry,
-            }),
+            Kind::Head | Kind::Part | Kind::Tombstone => {
+                let entry = FooterEntry {
+                    key_hash: header.key_hash,
+                    version: header.version,
+                    part: header.part,
+                    offset_units: (at / UNIT_BYTES) as u32,
+                    length_units: (header.span() / UNIT_BYTES) as u32,
+                    kind: header.kind,
+                    expiry: header.expiry,
+                };
+                // The original of a copy that was cut short is still there.
+                if !entry.expiry.is_of_copy() || read_record(store, life, &entry, 0).is_some() {
+                    entries.push(entry);
+                }
+            }
             Kind::Padding => {}
             Kind::End => ended = true,
         }

@@ -19,6 +19,7 @@ pub(super) struct Writer {
     commit_delay: Duration,
     commit_due: Option<Instant>,
     flush_due: Option<Instant>,
+    start: Instant,
 }
 
 impl Writer {
@@ -29,6 +30,7 @@ impl Writer {
             commit_delay,
             commit_due: None,
             flush_due: None,
+            start: Instant::now(),
         }
     }
 
@@ -60,6 +62,7 @@ impl Writer {
             self.log.give_up(write);
             return;
         }
+        self.log.set_elapsed(now.saturating_duration_since(self.start));
         let result = self.log.append(write);
         self.judge(result, now);
     }

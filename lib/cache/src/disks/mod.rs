@@ -32,7 +32,7 @@ pub use health::{Cause, Health, Operation, Probed, Seen, State, Tolerance, Trans
 pub use metrics::HealthMetrics;
 pub use plan::{Attempt, Opener, Plan};
 
-use crate::disk::{Commit, Disk, Found};
+use crate::disk::{Commit, Disk, Found, Hints};
 use crate::key::Key;
 use bytes::Bytes;
 use member::{Member, Opened};
@@ -166,13 +166,22 @@ impl Disks {
 
     /// Puts an object's head, which takes the place of any other of this key. Put it again with the same version to
     /// change what is known of an object whose bytes stay.
-    pub fn put_head(&self, key: &Key, version: u64, encoded: Bytes) -> Commit {
-        self.put(key.hash(), |disk| disk.put_head(key, version, encoded))
+    pub fn put_head(&self, key: &Key, version: u64, encoded: Bytes, hints: Hints) -> Commit {
+        self.put(key.hash(), |disk| disk.put_head_as(key, version, encoded, hints))
     }
 
     /// Puts one part. `pieces` are its bytes in order; they are copied when they are written, not before.
-    pub fn put_part(&self, key_hash: u128, version: u64, part: u32, pieces: Vec<Bytes>) -> Commit {
-        self.put(key_hash, |disk| disk.put_part(key_hash, version, part, pieces))
+    pub fn put_part(
+        &self,
+        key_hash: u128,
+        version: u64,
+        part: u32,
+        pieces: Vec<Bytes>,
+        hints: Hints,
+    ) -> Commit {
+        self.put(key_hash, |disk| {
+            disk.put_part_as(key_hash, version, part, pieces, hints)
+        })
     }
 
     /// Forgets the head of a key, now and after a restart; what is put later is found again. Devices that are away hear

@@ -7,7 +7,7 @@ use super::{
     table::Fills,
 };
 use crate::{
-    disk::{Commit, Fate, PART_BYTES},
+    disk::{Commit, Fate, Hints, PART_BYTES},
     head::Head,
     object::{Object, Source},
     purge::Admission,
@@ -238,7 +238,7 @@ impl Filler {
         let Ok(part) = u32::try_from(part) else {
             return self.give_up_copy();
         };
-        commits.push(disk.put_part(head.key.hash(), head.version, part, pieces));
+        commits.push(disk.put_part(head.key.hash(), head.version, part, pieces, Hints::of(head)));
         self.learn(&mut Context::from_waker(Waker::noop()));
     }
 
@@ -371,9 +371,9 @@ impl Filler {
             DiskCopy::GivenUp => return None,
         };
         let encoded = self.open.fills.tiers.purges.encode(head)?;
-        commits.push(disk.put_head(&head.key, head.version, encoded.into()));
+        commits.push(disk.put_head(&head.key, head.version, encoded.into(), Hints::of(head)));
         if let Some(pieces) = only_part {
-            commits.push(disk.put_part(head.key.hash(), head.version, 0, pieces));
+            commits.push(disk.put_part(head.key.hash(), head.version, 0, pieces, Hints::of(head)));
         }
         Some(commits)
     }

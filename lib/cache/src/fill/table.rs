@@ -6,6 +6,7 @@
 
 use super::{flight::Shared, memory::FillMemory, uncacheable::Uncacheable};
 use crate::{
+    disk::Hints,
     head::Head,
     key::Key,
     purge::{Admission, Fate},
@@ -234,7 +235,7 @@ impl Fills {
     /// Hands a head to the disk and does not wait for it: losing it means one more revalidation.
     fn put_head(&self, head: &Head) {
         if let (Some(disk), Some(encoded)) = (&self.tiers.disk, self.tiers.purges.encode(head)) {
-            drop(disk.put_head(&head.key, head.version, encoded.into()));
+            drop(disk.put_head(&head.key, head.version, encoded.into(), Hints::of(head)));
         }
     }
 

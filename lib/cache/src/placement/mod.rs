@@ -38,8 +38,8 @@ pub const MOST_HEAT: u8 = 3;
 const PROVEN_HEAT: u8 = 2;
 /// What is fresh for less than this stays in RAM: it would be stale, or replaced, before its place on disk is paid for.
 pub const LEAST_LIFETIME: Duration = Duration::from_secs(120);
-/// What is larger than this goes to disk however short it is fresh, in bytes: RAM may not hold it.
-pub const MOST_FLEETING_BYTES: u64 = 4 << 20;
+/// What is this large goes to disk however short it is fresh, in bytes: RAM may not hold it.
+pub const LEAST_LARGE_BYTES: u64 = 4 << 20;
 
 /// One of the two logs of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -221,7 +221,7 @@ impl Placement {
         let remembered = self.ghost.remembers(candidate.object);
         let proven = remembered || candidate.heat >= PROVEN_HEAT || candidate.seen_before;
         if !candidate.continues {
-            if candidate.fresh_for < LEAST_LIFETIME && candidate.bytes <= MOST_FLEETING_BYTES {
+            if candidate.fresh_for < LEAST_LIFETIME && candidate.bytes < LEAST_LARGE_BYTES {
                 return Admission::Fleeting;
             }
             let evidence = proven || candidate.heat > 0;

@@ -69,6 +69,11 @@ impl Regions {
         Some((class, *number))
     }
 
+    /// The full regions of a class in the order in which they were opened.
+    pub fn oldest_first(&self, class: Class) -> impl Iterator<Item = u32> {
+        self.full[class.index()].iter().copied()
+    }
+
     /// The oldest full region of a class is free again.
     pub fn give_up(&mut self, class: Class) {
         self.free.extend(self.full[class.index()].pop_front());

@@ -7,7 +7,7 @@ use crate::disk::log::Log;
 use crate::disk::queue::{Record, Write};
 use crate::disk::read::Miss;
 use crate::disk::store::Store;
-use crate::disk::{MemoryDevice, open_log};
+use crate::disk::{MemoryDevice, Options, open_log};
 use bytes::Bytes;
 use rand::rngs::{SmallRng, StdRng};
 use rand::{Rng, SeedableRng};
@@ -41,13 +41,20 @@ fn part_of(key: u128) -> Bytes {
     PARTS[key as usize].clone()
 }
 
+fn options() -> Options {
+    Options {
+        region_bytes: REGION_BYTES,
+        ..Options::default()
+    }
+}
+
 /// Key `n` has a head and a part; every third was removed in a later region. That one is `sealed`, or the process was
 /// killed before it was.
 fn written_device(sealed: bool) -> MemoryDevice {
     let device = Arc::new(MemoryDevice::new(DEVICE_BYTES));
     let (_, mut log, _) = open_log(
         device.clone(),
-        REGION_BYTES,
+        &options(),
         metrics(),
         &mut StdRng::seed_from_u64(1),
     )
@@ -70,7 +77,7 @@ fn written_device(sealed: bool) -> MemoryDevice {
 fn reopened(device: MemoryDevice) -> Arc<Store> {
     let (store, _, rebuild) = open_log(
         Arc::new(device),
-        REGION_BYTES,
+        &options(),
         metrics(),
         &mut StdRng::seed_from_u64(2),
     )
@@ -139,7 +146,7 @@ fn flip_bits(device: &MemoryDevice) {
         let running = Arc::new(device.after_kill());
         let (store, _log, rebuild) = open_log(
             running.clone(),
-            REGION_BYTES,
+            &options(),
             metrics(),
             &mut StdRng::seed_from_u64(3),
         )

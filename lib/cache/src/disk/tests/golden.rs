@@ -8,6 +8,7 @@ use crate::disk::device::{BLOCK_BYTES, Device};
 use crate::disk::format::region::{Region, RegionLife};
 use crate::disk::format::superblock::Superblock;
 use crate::disk::format::{FORMAT_VERSION, Geometry};
+use crate::disk::hints::Hints;
 use crate::disk::log::{Log, Recovered};
 use crate::disk::queue::{Record, Write};
 use crate::disk::recover::{read_or_format, survey_all};
@@ -53,8 +54,11 @@ fn opened(device: &Arc<MemoryDevice>) -> (Arc<Store>, Recovered) {
 fn head() -> Record {
     let encoded = Bytes::from_static(b"what is known of it");
     Record {
-        fresh_until: Some(Moment::from_seconds(1000)),
-        revalidates: true,
+        hints: Hints {
+            fresh_until: Some(Moment::from_seconds(1000)),
+            revalidates: true,
+            ..Hints::default()
+        },
         ..Record::head(KEY_HASH, "demo/a.m4s", 77, encoded)
     }
 }

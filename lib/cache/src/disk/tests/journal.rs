@@ -4,7 +4,7 @@ use crate::disk::device::BLOCK_BYTES;
 use crate::disk::format::Geometry;
 use crate::disk::format::journal::{Area, BLOCK_ENTRIES};
 use crate::disk::journal::{Journal, Opened, format, open};
-use crate::disk::{Device, MemoryDevice};
+use crate::disk::{Device, MemoryDevice, Options};
 use crate::key::Key;
 use crate::purge::{Entry, Mode, Purge, PurgeMetrics, Purges, Record, What};
 use model::Moment;
@@ -236,10 +236,14 @@ fn no_flipped_bit_of_the_journal_loses_a_purge_and_two_in_the_copies_of_one_bloc
 fn a_device_whose_journal_is_unreadable_starts_empty() {
     let device = Arc::new(MemoryDevice::new(DEVICE_BYTES));
     let metrics = super::metrics();
+    let options = Options {
+        region_bytes: 64 << 10,
+        ..Options::default()
+    };
     let uuid = |seed| {
         let chance = &mut StdRng::seed_from_u64(seed);
         let (store, _, _) =
-            crate::disk::open_log(device.clone(), 64 << 10, metrics.clone(), chance).expect("works");
+            crate::disk::open_log(device.clone(), &options, metrics.clone(), chance).expect("works");
         store.uuid
     };
     let first = uuid(1);
@@ -334,7 +338,10 @@ fn purges_are_forgotten_when_the_oldest_region_was_opened_after_them_and_not_bef
 fn opened_again(device: &Arc<MemoryDevice>) -> (Record, u128) {
     let (store, ..) = crate::disk::open_log(
         Arc::new(device.after_kill()),
-        64 << 10,
+        &Options {
+            region_bytes: 64 << 10,
+            ..Options::default()
+        },
         super::metrics(),
         &mut StdRng::seed_from_u64(1),
     )

@@ -5,7 +5,7 @@ mod shares;
 mod states;
 
 use super::*;
-use crate::disk::{DiskMetrics, Fate, Options};
+use crate::disk::{DiskMetrics, Fate, Hints, Options};
 use patient::Patient;
 use prometheus::Registry;
 use std::time::{Duration, Instant};
@@ -88,10 +88,16 @@ impl Ward {
     fn fill(&self, numbers: Range<u64>, version: u64) -> Vec<u64> {
         let filled: Vec<_> = numbers
             .map(|number| {
-                let part = self
+                let part = self.disks.put_part(
+                    key(number).hash(),
+                    version,
+                    0,
+                    vec![body(number)],
+                    Hints::default(),
+                );
+                let head = self
                     .disks
-                    .put_part(key(number).hash(), version, 0, vec![body(number)]);
-                let head = self.disks.put_head(&key(number), version, body(number));
+                    .put_head(&key(number), version, body(number), Hints::default());
                 (number, part, head)
             })
             .collect();
