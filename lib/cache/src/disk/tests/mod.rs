@@ -1,5 +1,6 @@
 //! Stories that take the whole tier, or most of it.
 
+mod amplification;
 mod damage;
 mod faults;
 mod golden;
