@@ -58,6 +58,10 @@ pub(super) struct Log {
     unpublished: VecDeque<Unpublished>,
     /// Whose head was admitted last: its only part comes right behind it.
     begun: Option<u128>,
+    /// Bytes that were written, in all.
+    written: u64,
+    /// Of those, so many the policy knows of.
+    accounted: u64,
     next_sequence: u64,
     /// The latest time that anybody has told.
     now: Moment,
@@ -111,6 +115,8 @@ impl Log {
             spare: [None, None],
             unpublished: VecDeque::new(),
             begun: None,
+            written: 0,
+            accounted: 0,
             next_sequence: recovered.next_sequence,
             now,
             elapsed: Moment::default(),
@@ -253,7 +259,9 @@ impl Log {
             self.give_up(write);
             return Err(error);
         }
-        self.placement.wrote(span);
+        let given = write.record.body_length() as u64;
+        self.placement.wrote(given);
+        self.accounted += given;
         self.store.metrics.placed.written[class.index()].inc_by(span);
         let Write {
             record,
@@ -300,7 +308,8 @@ impl Log {
             return Ok(());
         };
         let number = open.region.life.number;
-        let (_, staging) = open.finish(&self.store)?;
+        let (bytes, staging) = open.finish(&self.store)?;
+        self.written += bytes;
         self.spare[class.index()] = Some(staging);
         self.placement.regions.fill(class, number);
         self.unflushed = true;
@@ -328,6 +337,10 @@ impl Log {
             return Ok(false);
         };
         self.commit()?;
+        // Nothing is staged: what is written and was neither given nor copied went beside it.
+        self.placement
+            .wrote_beside(self.written.saturating_sub(self.accounted));
+        self.accounted = self.written;
         if let Some(life) = self.store.life_of(number) {
             self.save(class, life)?;
         }
@@ -336,7 +349,7 @@ impl Log {
         self.placement.regions.give_up(class);
         let ending = self.store.endings.lock();
         self.store.end_life(number);
-        wipe(&self.store, number)?;
+        self.written += wipe(&self.store, number)?;
         drop(ending);
         self.unflushed = true;
         self.store.metrics.regions_reclaimed.inc();
@@ -389,6 +402,7 @@ impl Log {
         let copied = self.append_again(&record, Origin::Copy { from, heat })?;
         if copied {
             self.store.metrics.placed.copied[class.index()].inc_by(record.span());
+            self.accounted += record.span();
         }
         Ok(copied)
     }
@@ -510,7 +524,9 @@ impl Log {
         let Some(open) = &mut self.open[class.index()] else {
             return Ok(());
         };
-        if open.write_whole_blocks(&self.store)? > 0 {
+        let bytes = open.write_whole_blocks(&self.store)?;
+        self.written += bytes;
+        if bytes > 0 {
             self.unflushed = true;
             self.publish_written();
         }

@@ -79,7 +79,7 @@ pub struct Settings {
     pub region_bytes: u64,
     /// The share of regions that S has, 0 to 0.5. 0 leaves one log: first in, first out, with reinsertion.
     pub s_share: f64,
-    /// Bytes copied from regions that are given up may reach this share of the bytes that are newly written. 0 gives up
+    /// Bytes copied from regions that are given up may reach this share of the bytes that are given. 0 gives up
     /// everything.
     pub copied_share: f64,
     /// How often the whole device may be written over in a day; what drives are rated by. 0 sets no bound.
@@ -236,10 +236,17 @@ impl Placement {
         }
     }
 
-    /// Bytes that were newly written, headers and padding included.
+    /// Bytes of an object that were written.
     pub fn wrote(&mut self, bytes: u64) {
         self.budget.spend(bytes);
         self.allowance.earn(bytes);
+    }
+
+    /// Bytes that were written beside those of objects: headers, padding, footers. They wear the drive as well, so where
+    /// they are many, copies are fewer.
+    pub fn wrote_beside(&mut self, bytes: u64) {
+        self.budget.spend(bytes);
+        self.allowance.pay(bytes);
     }
 
     /// What becomes of each entry of a region of `class` that is given up, in the order of `entries`. Bytes that are

@@ -9,11 +9,17 @@ const MOST_OF_A_REGION: f64 = 0.7;
 /// 2 a third of what might have been copied lapsed.
 const SAVED_REGIONS: f64 = 20.0;
 
-/// How many bytes may be copied: a share of those that are newly written.
+/// So much of what is given may go beside it without costing copies, as a share: headers, padding and footers of objects
+/// of some 100 KB. Smaller ones have more of it, and fewer copies are made.
+const FREE_OVERHEAD: f64 = 0.015;
+
+/// How many bytes may be copied: a share of those that are given, less what is written beside them.
 #[derive(Debug)]
 pub(super) struct Allowance {
     share: f64,
+    /// Negative when too much was written beside what was given.
     left: f64,
+    free_overhead: f64,
     per_region: f64,
 }
 
@@ -22,13 +28,27 @@ impl Allowance {
         Allowance {
             share,
             left: 0.0,
+            free_overhead: 0.0,
             per_region: MOST_OF_A_REGION * region_bytes as f64,
         }
     }
 
-    /// So many bytes were newly written.
+    /// So many bytes were given.
     pub(super) fn earn(&mut self, bytes: u64) {
-        self.left = (self.left + self.share * bytes as f64).min(SAVED_REGIONS * self.per_region);
+        self.left = (self.left + self.share * bytes as f64).min(self.most());
+        self.free_overhead = (self.free_overhead + FREE_OVERHEAD * bytes as f64).min(self.most());
+    }
+
+    /// So many bytes were written beside what was given and copied.
+    pub(super) fn pay(&mut self, bytes: u64) {
+        self.free_overhead -= bytes as f64;
+        let beyond = self.free_overhead.min(0.0);
+        self.free_overhead -= beyond;
+        self.left = (self.left + beyond).max(-self.most());
+    }
+
+    fn most(&self) -> f64 {
+        SAVED_REGIONS * self.per_region
     }
 }
 
@@ -116,5 +136,21 @@ mod tests {
         );
         allowance.earn(1_000_000);
         assert_eq!(allowance.left, 20.0 * 700.0);
+    }
+
+    #[test]
+    fn what_is_written_beside_what_is_given_costs_copies_beyond_a_small_share() {
+        let mut allowance = Allowance::new(1000, 0.1);
+        allowance.earn(1000);
+        allowance.pay(15);
+        assert_eq!(allowance.left, 100.0);
+        allowance.pay(60);
+        assert_eq!(
+            copied(&choose(Class::M, &[entry(41, 1), entry(40, 1)], &mut allowance)),
+            [false, true]
+        );
+        allowance.pay(50);
+        allowance.earn(400);
+        assert_eq!(copied(&choose(Class::M, &[entry(1, 3)], &mut allowance)), [false]);
     }
 }
