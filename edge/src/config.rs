@@ -120,10 +120,12 @@ mod tests {
             assert_eq!(config.node.admin, address(admin));
             assert_eq!(config.node.snapshot, Source::File("conf/local/cdn.json".into()));
             assert_eq!(config.node.state, PathBuf::from(format!(".local/{name}")));
-            let disk = config.node.cache.disk.unwrap();
+            let [disk] = &config.node.cache.disks[..] else {
+                panic!("one device")
+            };
             assert_eq!(
-                (disk.device, disk.size_bytes),
-                (format!(".local/{name}/cache.img").into(), 1 << 30)
+                (&disk.device, disk.size_bytes),
+                (&PathBuf::from(format!(".local/{name}/cache.img")), 1 << 30)
             );
             assert_eq!(
                 config.node.access_log.unwrap().path,
@@ -223,7 +225,27 @@ mod tests {
                 "[tls]\nhsts = \"800d\"",
                 "tls.hsts: is longer than two years",
             ),
-            ("1GiB", "1MiB", "cache.disk.size: is too small"),
+            ("1GiB", "1MiB", "cache.disks[0].size: is too small"),
+            (
+                "size = \"1GiB\"",
+                "size = \"1GiB\"\nio = \"aio\"",
+                "cache.disks[0].io: names nothing that is known",
+            ),
+            (
+                "size = \"1GiB\"",
+                "size = \"1GiB\"\nweight = 0.0",
+                "cache.disks[0].weight: 0.0 is out of range",
+            ),
+            (
+                "[access_log]",
+                "[[cache.disks]]\ndevice = \".local/edge-ams-1/cache.img\"\nsize = \"2GiB\"\n[access_log]",
+                "cache.disks[1].device: is that of an earlier entry",
+            ),
+            (
+                "[[cache.disks]]",
+                "[cache.disk]",
+                "cache.disk: is not read any more; write [[cache.disks]] instead of [cache.disk]",
+            ),
         ] {
             let text = LOCAL[0].replace(find, replace);
             let complaints = read(&text).unwrap_err();

@@ -113,10 +113,12 @@ mod tests {
             assert_eq!(config.node.admin, address(admin));
             assert_eq!(config.node.snapshot, Source::File("conf/local/cdn.json".into()));
             assert_eq!(config.node.state, PathBuf::from(format!(".local/{name}")));
-            let disk = config.node.cache.disk.unwrap();
+            let [disk] = &config.node.cache.disks[..] else {
+                panic!("one device")
+            };
             assert_eq!(
-                (disk.device, disk.size_bytes),
-                (format!(".local/{name}/cache.img").into(), 2 << 30)
+                (&disk.device, disk.size_bytes),
+                (&PathBuf::from(format!(".local/{name}/cache.img")), 2 << 30)
             );
             assert_eq!(
                 config.node.access_log.unwrap().path,

@@ -3,13 +3,15 @@
 //! Edge and parent differ in what they are told, not in how they are put together.
 
 use std::error::Error;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use cache::Cache;
-use cache::disk::{DiskMetrics, Io, Options};
+use cache::disk::{DiskMetrics, Options};
 use cache::disks::{Disks, HealthMetrics, Plan, Tolerance};
 use cache::relay::Relay;
 use daemon::admin::{Admin, Readiness};
@@ -21,7 +23,7 @@ use prometheus::Registry;
 use serde_json::Value;
 
 use crate::app::App;
-use crate::config::{CacheConfig, NodeConfig, UpstreamConfig};
+use crate::config::{CacheConfig, DiskConfig, NodeConfig, UpstreamConfig};
 use crate::front::{CoreIndex, FrontConfig, FrontDoor, Running};
 use crate::log::{self, AccessLog};
 use crate::metrics::Metrics;
@@ -248,25 +250,38 @@ async fn probe(core: Arc<Core>, interval: Duration) {
     probe::run(&core.node.upstreams, &core.connections, world, now, interval).await;
 }
 
+fn plan(disk: &DiskConfig, registry: &Registry) -> prometheus::Result<Plan> {
+    let metrics = DiskMetrics::register(registry, &disk.device.to_string_lossy())?;
+    let plan = Plan::file(
+        disk.device.clone(),
+        disk.size_bytes,
+        disk.io,
+        Options::default(),
+        metrics,
+    );
+    Ok(Plan {
+        weight: plan.weight * disk.weight,
+        ..plan
+    })
+}
+
 fn open_cache(config: &CacheConfig, registry: &Registry) -> Result<Cache, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::running("the cache does not open", error);
-    let disks = match &config.disk {
-        None => None,
-        Some(disk) => {
-            let metrics = DiskMetrics::register(registry, &disk.device.to_string_lossy())
-                .map_err(|error| failed(&error))?;
-            let plan = Plan::file(
-                disk.device.clone(),
-                disk.size_bytes,
-                Io::Auto,
-                Options::default(),
-                metrics,
-            );
-            let health = HealthMetrics::register(registry).map_err(|error| failed(&error))?;
-            let disks = Disks::open(vec![plan], Tolerance::default(), health)
-                .map_err(|error| Failure::running("cache disk", error))?;
-            Some(disks)
-        }
+    let disks = if config.disks.is_empty() {
+        None
+    } else {
+        let plans = config.disks.iter().map(|disk| plan(disk, registry));
+        let plans: Vec<Plan> = plans
+            .collect::<prometheus::Result<_>>()
+            .map_err(|error| failed(&error))?;
+        let health = HealthMetrics::register(registry).map_err(|error| failed(&error))?;
+        let tolerance = Tolerance {
+            probe_interval: config.disk_probe_interval,
+            ..Tolerance::default()
+        };
+        let disks = Disks::open(plans, tolerance, health)
+            .map_err(|error| Failure::running("a cache disk does not open", error))?;
+        Some(disks)
     };
     let metrics = cache::Metrics::new(registry).map_err(|error| failed(&error))?;
     Ok(Cache::new(config.limits, disks, metrics))
@@ -291,18 +306,15 @@ impl Serving {
     fn drain(self) {
         tracing::info!(connections = self.running.open_connections(), "draining");
         self.readiness.set(false, "draining");
+        // First, so that a successor can take the devices over while we see the last clients out.
+        let closing = close_cache(&self.node.cache);
         let drained = self.running.drain(self.settings.front.drain_timeout);
-        let closed = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .map(|runtime| {
-                runtime
-                    .block_on(async { tokio::time::timeout(CACHE_PATIENCE, self.node.cache.close()).await })
-            });
-        match closed {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => tracing::error!("the cache's disk hangs; its last second is lost"),
-            Err(error) => tracing::error!("the cache is not sealed, its last second is lost: {error}"),
+        match closing.map(JoinHandle::join) {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) | Err(error) => {
+                tracing::error!("the cache is not sealed, its last second is lost: {error}");
+            }
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
         }
         if let Some(log) = &self.node.log
             && !log.close(LOG_PATIENCE)
@@ -311,4 +323,19 @@ impl Serving {
         }
         tracing::info!(cut = drained.cut, "ended");
     }
+}
+
+/// Seals the cache's devices and lets go of them, beside what else is done.
+fn close_cache(cache: &Cache) -> io::Result<JoinHandle<io::Result<()>>> {
+    let cache = cache.clone();
+    let close = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()?;
+        let closed = runtime.block_on(async { tokio::time::timeout(CACHE_PATIENCE, cache.close()).await });
+        closed.map_err(|_| io::Error::other("a device hangs"))
+    };
+    std::thread::Builder::new()
+        .name("close-cache".to_owned())
+        .spawn(close)
 }

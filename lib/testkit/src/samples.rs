@@ -64,8 +64,9 @@ pub fn settings(sample: &str) -> Vec<Setting> {
             comment.push(text);
         } else {
             comment.clear();
-            if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-                table = name.to_owned();
+            // A list of tables has two brackets on each side.
+            if line.starts_with('[') && line.ends_with(']') {
+                table = line.trim_matches(['[', ']']).to_owned();
             }
         }
     }
@@ -86,8 +87,11 @@ pub fn check_comments(sample: &str, read: impl Fn(&str) -> Result<Value, String>
     let mut wrong = Vec::new();
 
     for path in in_use.as_object().expect("values by path").keys() {
-        let path = path.split('[').next().unwrap_or(path);
-        if !settings.iter().any(|setting| setting.path() == path) {
+        let (whole, list) = (without_positions(path), path.split('[').next().unwrap_or(path));
+        if !settings
+            .iter()
+            .any(|setting| setting.path() == whole || setting.path() == list)
+        {
             wrong.push(format!("{path} is not shown"));
         }
     }
@@ -117,6 +121,12 @@ impl Setting {
         }
     }
 
+    fn value_in<'v>(&self, in_use: &'v Value) -> Option<&'v Value> {
+        let mut values = in_use.as_object()?.iter();
+        let (_, value) = values.find(|(path, _)| without_positions(path) == self.path())?;
+        Some(value)
+    }
+
     /// The sample with another text in this setting's line; its further lines go too.
     fn replaced(&self, sample: &str, line: &str) -> String {
         let lines: Vec<&str> = sample.lines().collect();
@@ -140,7 +150,7 @@ impl Setting {
             Err(complaints) if complaints.contains("is missing") => Some("Required".to_owned()),
             // Needed only beside another setting: the comment says beside which.
             Err(_) => None,
-            Ok(in_use) => match in_use.get(self.path()) {
+            Ok(in_use) => match self.value_in(&in_use) {
                 None => None,
                 Some(Value::Null) => Some("Optional".to_owned()),
                 Some(Value::Array(items)) if items.is_empty() => Some("Default none".to_owned()),
@@ -162,6 +172,15 @@ impl Setting {
                 Some(range.to_owned())
             })
     }
+}
+
+/// `a[0].b` as `a.b`: the path of a setting in a list of tables, whichever of them it is in.
+fn without_positions(path: &str) -> String {
+    let mut names = path.split('[');
+    let first = names.next().unwrap_or_default().to_owned();
+    names.fold(first, |path, rest| {
+        path + rest.split_once(']').map_or(rest, |(_, rest)| rest)
+    })
 }
 
 fn is_key(text: &str) -> bool {

@@ -151,7 +151,7 @@ fn write_node(
         "node = \"{name}\"\nsnapshot = {snapshot}\nstate = {state_text}\nadmin = \"{admin}\"\n\n\
          [listen]\n{listen}\nthreads = {threads}\ndrain_timeout = \"5s\"\n\n{certificates}\n\
          [cache]\nram = \"{ram_bytes}B\"\nfills = \"{FILL_BYTES}B\"\n\n\
-         [cache.disk]\ndevice = {device}\nsize = \"{disk}B\"\n\n[access_log]\npath = {log}\n",
+         [[cache.disks]]\ndevice = {device}\nsize = \"{disk}B\"\n\n[access_log]\npath = {log}\n",
         snapshot = quoted(&folder.join("conf/cdn.json")),
         state_text = quoted(&state),
         threads = wishes.threads,

@@ -178,6 +178,14 @@ impl<'d> Table<'d> {
             .collect()
     }
 
+    /// Complains of `key` where it is written: it had a meaning once, and `advice` says what to write now.
+    pub fn retired(&self, key: &str, advice: &str) {
+        if matches!(self.entries, Entries::Written(entries) if entries.contains_key(key)) {
+            self.document.note_asked(&self.at, key);
+            self.complain(key, "is not read any more", advice);
+        }
+    }
+
     /// Records that something is wrong with `key`: what, and what to do.
     pub fn complain(&self, key: &str, what: &str, advice: &str) {
         self.document.complain(

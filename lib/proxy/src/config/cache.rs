@@ -1,12 +1,15 @@
 //! `[cache]`: what is kept, where, and how much of it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use cache::Limits;
+use cache::disk::Io;
+use cache::disks::MAX_DEVICES;
 use daemon::config::Table;
-use model::Size;
+use model::{Period, Size};
 
-use super::knob::Knob;
+use super::knob::{Knob, seconds};
 
 /// RAM for whole objects. More answers more without a disk read; leave room for the index (24 to 36 bytes for each
 /// 4 MiB or smaller object on disk), fills, connections and the kernel.
@@ -28,25 +31,49 @@ const FILLS: Knob<Size> = Knob {
     most: Size(1 << 40),
 };
 
+/// How often a device that refuses writes, or is offline, is tried. Sooner brings hits back sooner; a drive that fails
+/// again and again is opened as often.
+const DISK_PROBE_INTERVAL: Knob<Period> = Knob {
+    key: "disk_probe_interval",
+    default: seconds(30),
+    least: seconds(1),
+    most: seconds(3600),
+};
+
+/// Share of new objects, for its size: 2 gives a device twice as many as its size would. More for the faster of unequal
+/// drives; what it holds is replaced sooner then.
+const WEIGHT: Knob<f64> = Knob {
+    key: "weight",
+    default: 1.0,
+    least: 0.01,
+    most: 100.0,
+};
+
 /// The least a device gives: a few regions of 64 MiB, so that one can be reclaimed while another is written.
 const LEAST_DISK: u64 = 256 << 20;
 
 /// What the cache may use.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CacheConfig {
     /// RAM for objects and for fills.
     pub limits: Limits,
-    /// The device, if there is one: without it the cache is as large as its RAM and empty after a restart.
-    pub disk: Option<DiskConfig>,
+    /// The devices. Without any the cache is as large as its RAM and empty after a restart.
+    pub disks: Vec<DiskConfig>,
+    /// How often a device that is not as it should be is tried.
+    pub disk_probe_interval: Duration,
 }
 
-/// `[cache.disk]`: one device with a log of objects on it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One of `[[cache.disks]]`: a device with a log of objects on it.
+#[derive(Clone, Debug, PartialEq)]
 pub struct DiskConfig {
     /// A block device, or a regular file that is made where it is missing. Whatever it held is overwritten.
     pub device: PathBuf,
     /// Bytes that are used of it. On NVMe three quarters of what it has: the rest keeps its garbage collection cheap.
     pub size_bytes: u64,
+    /// Its share of new objects for its size.
+    pub weight: f64,
+    /// Who carries out its I/O.
+    pub io: Io,
 }
 
 /// Reads `[cache]`.
@@ -57,25 +84,68 @@ pub fn cache(root: &Table<'_>) -> Option<CacheConfig> {
         ram_bytes: RAM.read(&table).0,
         fill_bytes: FILLS.read(&table).0,
     };
-    let disk = match table.optional_table("disk") {
-        None => None,
-        Some(table) => Some(disk(&table)?),
-    };
-    Some(CacheConfig { limits, disk })
+    let disk_probe_interval = DISK_PROBE_INTERVAL.read(&table).0;
+    table.retired(
+        "disk",
+        "write [[cache.disks]] instead of [cache.disk], once for each device, with the same keys",
+    );
+    let disks = disks(&table);
+    Some(CacheConfig {
+        limits,
+        disks: disks?,
+        disk_probe_interval,
+    })
+}
+
+fn disks(table: &Table<'_>) -> Option<Vec<DiskConfig>> {
+    let tables = table.tables("disks");
+    if tables.len() > MAX_DEVICES {
+        table.complain(
+            "disks",
+            &format!("has {} entries", tables.len()),
+            &format!("write {MAX_DEVICES} or fewer"),
+        );
+    }
+    // All of them, before the first that is wrong ends the reading.
+    let read: Vec<Option<DiskConfig>> = tables.iter().map(disk).collect();
+    for (number, (disk, table)) in read.iter().zip(&tables).enumerate() {
+        let device = disk.as_ref().map(|disk| &disk.device);
+        let mut earlier = read[..number].iter().flatten();
+        if device.is_some_and(|device| earlier.any(|earlier| earlier.device == *device)) {
+            table.complain(
+                "device",
+                "is that of an earlier entry",
+                "give every entry of [[cache.disks]] a device of its own",
+            );
+        }
+    }
+    read.into_iter().collect()
 }
 
 fn disk(table: &Table<'_>) -> Option<DiskConfig> {
     let device = table.required("device");
     let size: Option<Size> = table.required("size");
+    let weight = WEIGHT.read(table);
+    let io: String = table.or("io", Io::Auto.name().to_owned());
     if size.is_some_and(|size| size.0 < LEAST_DISK) {
         let advice = format!(
-            "write {} or more, or leave [cache.disk] out",
+            "write {} or more, or leave this entry of [[cache.disks]] out",
             String::from(Size(LEAST_DISK))
         );
         table.complain("size", "is too small for a log of 64 MiB regions", &advice);
     }
+    let io = io.parse();
+    if io.is_err() {
+        table.complain(
+            "io",
+            "names nothing that is known",
+            "write \"auto\", \"uring\" or \"threads\"",
+        );
+    }
     Some(DiskConfig {
         device: device?,
         size_bytes: size?.0,
+        weight,
+        io: io.ok()?,
     })
 }

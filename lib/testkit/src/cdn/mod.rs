@@ -199,6 +199,17 @@ impl Cdn {
         settings::access_log(config.parent().expect("a config lies in its node's folder"))
     }
 
+    /// A device of a node's cache, counted from 0 in the order of [`Settings::disk`].
+    #[must_use]
+    #[track_caller]
+    pub fn cache_device(&self, node: &str, number: usize) -> PathBuf {
+        let config = self.config(node);
+        settings::cache_device(
+            config.parent().expect("a config lies in its node's folder"),
+            number,
+        )
+    }
+
     /// The lines of a node's access log so far.
     ///
     /// # Panics

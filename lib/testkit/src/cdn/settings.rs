@@ -13,7 +13,7 @@ use crate::certificates::CertificatePaths;
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     tables: BTreeMap<String, BTreeMap<String, String>>,
-    disk: Option<String>,
+    disks: Vec<String>,
 }
 
 /// Where a node listens.
@@ -38,9 +38,10 @@ impl Settings {
         self.literal(table, key, value)
     }
 
-    /// Gives the cache a device of this size, a file beside the daemon's state.
+    /// Gives the cache one more device of this size, a file beside the daemon's state: see
+    /// [`Cdn::cache_device`](super::Cdn::cache_device).
     pub fn disk(&mut self, size: &str) -> &mut Settings {
-        self.disk = Some(size.to_owned());
+        self.disks.push(size.to_owned());
         self
     }
 
@@ -97,10 +98,6 @@ pub(super) fn config(
         settings.literal("tls", "certificates", pair);
     }
     settings.literal("access_log", "path", format!("{:?}", access_log(own_folder)));
-    if let Some(size) = settings.disk.clone() {
-        settings.literal("cache.disk", "device", format!("{:?}", own_folder.join("device")));
-        settings.text("cache.disk", "size", &size);
-    }
     let mut text = format!(
         "node = {node:?}\nsnapshot = {:?}\nstate = {:?}\nadmin = \"{}\"\n",
         snapshot_path(shared_folder),
@@ -115,12 +112,21 @@ pub(super) fn config(
         // Writing to a string cannot fail.
         let _ = write!(text, "\n[{table}]\n{lines}");
     }
+    for (number, size) in settings.disks.iter().enumerate() {
+        let device = cache_device(own_folder, number);
+        let _ = write!(text, "\n[[cache.disks]]\ndevice = {device:?}\nsize = {size:?}\n");
+    }
     text
 }
 
 /// The snapshot that all nodes follow.
 pub(super) fn snapshot_path(shared_folder: &Path) -> std::path::PathBuf {
     shared_folder.join("cdn.json")
+}
+
+/// A device of a node's cache, counted from 0.
+pub(super) fn cache_device(own_folder: &Path, number: usize) -> std::path::PathBuf {
+    own_folder.join(format!("device-{number}"))
 }
 
 /// The access log of a node.
@@ -135,7 +141,10 @@ mod tests {
     #[test]
     fn the_file_is_toml_with_every_table_once() {
         let mut settings = usual(Tier::Edge);
-        settings.text("listen", "header_timeout", "1s").disk("256MiB");
+        settings
+            .text("listen", "header_timeout", "1s")
+            .disk("256MiB")
+            .disk("512MiB");
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let addresses = Addresses {
             http: address(1),
@@ -160,6 +169,8 @@ mod tests {
         assert_eq!(table["listen"]["http"][0].as_str(), Some("127.0.0.1:1"));
         assert_eq!(table["listen"]["header_timeout"].as_str(), Some("1s"));
         assert_eq!(table["tls"]["certificates"][0]["key"].as_str(), Some("/t/a.key"));
-        assert_eq!(table["cache"]["disk"]["size"].as_str(), Some("256MiB"));
+        assert_eq!(table["cache"]["disks"][0]["size"].as_str(), Some("256MiB"));
+        let second = table["cache"]["disks"][1]["device"].as_str();
+        assert_eq!(second, Some("/t/edge-ams-1/device-1"));
     }
 }
