@@ -6,6 +6,7 @@
 mod bad_input;
 mod collapse;
 mod delivery;
+mod disks;
 mod drain;
 mod failure;
 mod log;
