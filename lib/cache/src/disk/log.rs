@@ -23,6 +23,7 @@ use super::queue::{Record, Write};
 use super::reclaim::{Remains, read_record};
 use super::removals::Ticket;
 use super::store::Store;
+use super::tenure::Predecessor;
 use crate::disk::PART_BYTES;
 use crate::placement::{Admission, Candidate, Class, Placement, Reason, Settings, Verdict};
 use model::Moment;
@@ -47,6 +48,7 @@ pub(super) struct Recovered {
 /// The one who writes records.
 pub(super) struct Log {
     store: Arc<Store>,
+    predecessor: Predecessor,
     /// Draws the lives of regions: unpredictable, so that no stored body can pretend to be a record.
     chance: Box<dyn RngCore + Send>,
     placement: Placement,
@@ -109,6 +111,7 @@ impl Log {
             store.note_opened(region.life.number, region.opened_seconds);
         }
         Log {
+            predecessor: Predecessor::of(&*store.device),
             chance,
             placement,
             open: [None, None],
@@ -255,6 +258,11 @@ impl Log {
 
     fn append_to(&mut self, class: Class, write: Write, span: u64) -> io::Result<()> {
         let class = self.in_order(class, &write.record);
+        if write.record.kind != Kind::Tombstone && self.waits_for_predecessor(class, span) {
+            self.store.metrics.dropped.handing_over.inc();
+            settle(write.resolver, Fate::Dropped);
+            return Ok(());
+        }
         if let Err(error) = self.make_room(class, span) {
             self.give_up(write);
             return Err(error);
@@ -279,6 +287,13 @@ impl Log {
             // A region that is yet to be opened comes after all others.
             _ => wanted,
         }
+    }
+
+    /// Whether there is room only by giving up a region that the one who wrote before us may still be reading.
+    fn waits_for_predecessor(&mut self, class: Class, span: u64) -> bool {
+        let open = self.open[class.index()].as_ref();
+        let fits = open.is_some_and(|open| open.fits(span, &self.store.geometry));
+        !fits && self.placement.regions.free() <= RESERVE && self.predecessor.still_reads(&*self.store.device)
     }
 
     /// Sees to it that the class has an open region with room for `span` bytes, which an empty one has.

@@ -69,6 +69,7 @@ pub struct Dropped {
     pub over_budget: IntCounter,
     pub read_only: IntCounter,
     pub failed: IntCounter,
+    pub handing_over: IntCounter,
 }
 
 /// What the policy did, by class: S is for what was asked for once, M for what was asked for again.
@@ -121,7 +122,8 @@ impl DiskMetrics {
              grows for minutes; too_large: an object's parts do not fit a region; fleeting: fresh for less than two minutes, normal; \
              over_budget: more is asked for than drive_writes_per_day allows, so give the site more drives, or better \
              ones, if it grows every day; failed: a write failed, look \
-             at the log; read_only: put after that, or after the cache was closed.",
+             at the log; read_only: put after that, or after the cache was closed; handing_over: the \
+             process that had the device before still reads it, normal for a minute after a restart.",
             "reason",
         )?;
         let reads = within.counters(
@@ -273,6 +275,7 @@ impl DiskMetrics {
                 over_budget: dropped.with_label_values(&["over_budget"]),
                 read_only: dropped.with_label_values(&["read_only"]),
                 failed: dropped.with_label_values(&["failed"]),
+                handing_over: dropped.with_label_values(&["handing_over"]),
             },
             journal,
             placed,

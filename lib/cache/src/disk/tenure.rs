@@ -1,7 +1,51 @@
-//! What [`crate::disks`] needs of a disk that it opens and lets go of: its mark, its counters, an end without waiting.
+//! The beginning and the end of a log's time with a device: a predecessor who still reads it, an end without waiting, and
+//! what [`crate::disks`] asks of a disk meanwhile.
 
 use super::{Commit, Device, Disk, DiskMetrics};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// How often it is asked whether the predecessor still reads.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Who wrote to the device before us. Draining, it has let go of the device and reads what its last clients ask for:
+/// until it has ended, no region is given up that it may know.
+///
+/// Nothing wrong would be read without this (a region's records carry the life they were written in), but a client in
+/// the middle of an object would be cut off.
+pub(super) struct Predecessor {
+    /// When it was last seen; `None` once it was not.
+    seen: Option<Instant>,
+}
+
+impl Predecessor {
+    /// Looks for one. Where that cannot be told, there is none.
+    pub(super) fn of(device: &dyn Device) -> Predecessor {
+        let seen = reads_elsewhere(device).then(Instant::now);
+        if seen.is_some() {
+            tracing::info!(
+                "cache disk: another process still reads this device; until it ends nothing is given up for new objects"
+            );
+        }
+        Predecessor { seen }
+    }
+
+    /// Whether it still reads.
+    pub(super) fn still_reads(&mut self, device: &dyn Device) -> bool {
+        let Some(seen) = self.seen else { return false };
+        if seen.elapsed() >= LOOK_INTERVAL {
+            self.seen = reads_elsewhere(device).then(Instant::now);
+        }
+        self.seen.is_some()
+    }
+}
+
+fn reads_elsewhere(device: &dyn Device) -> bool {
+    device.is_read_elsewhere().unwrap_or_else(|error| {
+        tracing::warn!(%error, "cache disk: it cannot be told whether another process reads this device");
+        false
+    })
+}
 
 /// Whether a disk's writer has ended.
 #[derive(Debug, Clone)]

@@ -209,6 +209,10 @@ impl Device for Watched {
         self.device.unlock()
     }
 
+    fn is_read_elsewhere(&self) -> io::Result<bool> {
+        self.device.is_read_elsewhere()
+    }
+
     fn is_direct(&self) -> bool {
         self.device.is_direct()
     }

@@ -305,6 +305,10 @@ impl Device for FaultyDevice {
         self.device.unlock()
     }
 
+    fn is_read_elsewhere(&self) -> io::Result<bool> {
+        self.device.is_read_elsewhere()
+    }
+
     fn is_direct(&self) -> bool {
         self.device.is_direct()
     }

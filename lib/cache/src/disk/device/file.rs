@@ -1,7 +1,16 @@
 //! A device that is a regular file, preallocated, or a block device; past the page cache where that is possible.
+//!
+//! Two locks, of two kinds that do not see each other, so that a device is handed over while it is still read. The kernel
+//! drops both when the process ends, however it ends, and both work on files and on block devices:
+//!
+//! ```text
+//! flock(2), exclusive          held by the writer, let go of when it drains
+//! fcntl(2), OFD, shared, byte 0  held by everybody who has it open, until it is closed: "somebody may be reading"
+//! ```
 
 use super::aligned::AlignedBuffer;
 use super::{BLOCK_BYTES, Device};
+use nix::fcntl::{FcntlArg, fcntl};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -54,6 +63,7 @@ impl FileDevice {
         if !direct {
             tracing::info!(path = %path.display(), "cache disk: O_DIRECT is refused here, the page cache is used");
         }
+        mark_as_read(&file).map_err(|error| named(path, "cannot be marked as in use", &error))?;
         Ok(FileDevice {
             file,
             path: path.to_owned(),
@@ -109,8 +119,37 @@ impl Device for FileDevice {
         self.file.unlock()
     }
 
+    fn is_read_elsewhere(&self) -> io::Result<bool> {
+        // What would keep us from being the only one; our own mark does not.
+        let mut mark = readers_mark(libc::F_WRLCK);
+        fcntl(&self.file, FcntlArg::F_OFD_GETLK(&mut mark))?;
+        Ok(i32::from(mark.l_type) != libc::F_UNLCK)
+    }
+
     fn is_direct(&self) -> bool {
         self.direct
+    }
+}
+
+/// Says to others, until the file is closed, that it may be read. It can only be refused where a file system knows no
+/// locks at all.
+fn mark_as_read(file: &File) -> io::Result<()> {
+    fcntl(file, FcntlArg::F_OFD_SETLK(&readers_mark(libc::F_RDLCK)))?;
+    Ok(())
+}
+
+/// A lock of the first byte, of a kind.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the kernel's constants fit the fields that it gives them"
+)]
+fn readers_mark(kind: libc::c_int) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 1,
+        l_pid: 0,
     }
 }
 
@@ -234,5 +273,21 @@ mod tests {
         assert!(error.to_string().contains("another process"), "{error}");
         first.unlock().expect("released");
         second.lock(Duration::ZERO).expect("free again");
+    }
+
+    #[test]
+    fn whoever_has_it_open_is_seen_to_read_until_it_is_closed_whoever_writes() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("cache.device");
+        let first = FileDevice::open(&path, 1 << 20).expect("first");
+        first.lock(Duration::ZERO).expect("free");
+        assert!(!first.is_read_elsewhere().expect("asked"));
+        let second = FileDevice::open(&path, 1 << 20).expect("second");
+        assert!(first.is_read_elsewhere().expect("asked"));
+        first.unlock().expect("released");
+        second.lock(Duration::ZERO).expect("free");
+        assert!(second.is_read_elsewhere().expect("asked"));
+        drop(first);
+        assert!(!second.is_read_elsewhere().expect("asked"));
     }
 }

@@ -74,6 +74,12 @@ pub trait Device: Send + Sync {
         Ok(())
     }
 
+    /// Whether anybody else has it open and may read it: a predecessor that has let go of the lock and sees its last
+    /// clients out. Devices that nobody else can reach have nobody.
+    fn is_read_elsewhere(&self) -> io::Result<bool> {
+        Ok(false)
+    }
+
     /// Whether transfers bypass the page cache; exported as a metric.
     fn is_direct(&self) -> bool {
         false

@@ -175,6 +175,10 @@ impl Device for UringDevice {
         self.file.unlock()
     }
 
+    fn is_read_elsewhere(&self) -> io::Result<bool> {
+        self.file.is_read_elsewhere()
+    }
+
     fn is_direct(&self) -> bool {
         self.file.is_direct()
     }

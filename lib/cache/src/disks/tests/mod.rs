@@ -1,5 +1,6 @@
 //! Several devices: shares, losses, returns. Devices here fail on command.
 
+mod hand_over;
 mod patient;
 mod shares;
 mod states;
