@@ -1,6 +1,7 @@
 //! The cache engine from outside: stories told through its public API, with and without a disk.
 
 mod disk;
+mod disks;
 mod ending;
 mod filling;
 mod joining;

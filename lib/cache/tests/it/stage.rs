@@ -27,6 +27,10 @@ impl Stage {
     }
 
     pub(crate) fn over(disk: Option<Disk>, ram_bytes: u64, fill_bytes: u64) -> Stage {
+        Stage::over_disks(disk.map(Disks::from), ram_bytes, fill_bytes)
+    }
+
+    pub(crate) fn over_disks(disks: Option<Disks>, ram_bytes: u64, fill_bytes: u64) -> Stage {
         let registry = Registry::new();
         let metrics = Metrics::new(&registry).expect("a registry of its own");
         Stage {
@@ -35,7 +39,7 @@ impl Stage {
                     ram_bytes,
                     fill_bytes,
                 },
-                disk.map(Disks::from),
+                disks,
                 metrics,
             ),
             registry,
