@@ -256,7 +256,10 @@ fn plan(disk: &DiskConfig, registry: &Registry) -> prometheus::Result<Plan> {
         disk.device.clone(),
         disk.size_bytes,
         disk.io,
-        Options::default(),
+        Options {
+            drive_writes_per_day: disk.drive_writes_per_day,
+            ..Options::default()
+        },
         metrics,
     );
     Ok(Plan {

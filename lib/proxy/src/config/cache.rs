@@ -49,6 +49,15 @@ const WEIGHT: Knob<f64> = Knob {
     most: 100.0,
 };
 
+/// How often the drive may be written over in a day, of the bytes that are used; 0 is without a bound. Drives are rated
+/// for it; beyond, what is asked for once is not kept.
+const DRIVE_WRITES_PER_DAY: Knob<f64> = Knob {
+    key: "drive_writes_per_day",
+    default: 0.0,
+    least: 0.0,
+    most: 100.0,
+};
+
 /// The least a device gives: a few regions of 64 MiB, so that one can be reclaimed while another is written.
 const LEAST_DISK: u64 = 256 << 20;
 
@@ -74,6 +83,8 @@ pub struct DiskConfig {
     pub weight: f64,
     /// Who carries out its I/O.
     pub io: Io,
+    /// How often all of it may be written in a day; 0 is without a bound.
+    pub drive_writes_per_day: f64,
 }
 
 /// Reads `[cache]`.
@@ -126,6 +137,7 @@ fn disk(table: &Table<'_>) -> Option<DiskConfig> {
     let device = table.required("device");
     let size: Option<Size> = table.required("size");
     let weight = WEIGHT.read(table);
+    let drive_writes_per_day = DRIVE_WRITES_PER_DAY.read(table);
     let io: String = table.or("io", Io::Auto.name().to_owned());
     if size.is_some_and(|size| size.0 < LEAST_DISK) {
         let advice = format!(
@@ -147,5 +159,6 @@ fn disk(table: &Table<'_>) -> Option<DiskConfig> {
         size_bytes: size?.0,
         weight,
         io: io.ok()?,
+        drive_writes_per_day,
     })
 }
