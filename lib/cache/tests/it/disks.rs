@@ -1,4 +1,5 @@
-//! Devices that fail under a cache at work: who reads and fills notices nothing.
+//! Devices that fail under a cache at work: who reads and fills objects of one chunk notices nothing. Of larger ones a
+//! reader under way may be told that the bytes are gone; that is not what is told here.
 
 use crate::stage::{KIB, MIB, Stage, body, eventually, head, key, pour, reads_as, story};
 use cache::{
