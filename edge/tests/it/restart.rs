@@ -157,3 +157,44 @@ fn a_second_daemon_on_the_same_device_is_refused_with_a_clear_line() {
         "the first one goes on"
     );
 }
+
+#[test]
+fn an_answer_whose_bytes_the_disk_lost_goes_on_from_upstream() {
+    const LENGTH: usize = 8_000_000;
+    let mut cdn = with_disk();
+    for (path, tag) in [("/a/sound.m4s", "\"one\""), ("/a/weak.m4s", "W/\"one\"")] {
+        cdn.origin()
+            .on(path, Reply::generated(path, LENGTH).field("ETag", tag));
+        assert_eq!(cdn.http(EDGE).get(path).body, body(path, LENGTH));
+    }
+    // The edge ends in order, so that all is on the device; a byte in the second part of each object then changes.
+    cdn.daemon(EDGE).terminate();
+    cdn.daemon_mut(EDGE).await_end(Duration::from_secs(20));
+    let device = cdn.cache_device(EDGE, 0);
+    let mut bytes = std::fs::read(&device).unwrap();
+    for path in ["/a/sound.m4s", "/a/weak.m4s"] {
+        let part = &body(path, LENGTH)[5_000_000..5_000_064];
+        let at = memchr::memmem::find(&bytes, part).unwrap();
+        bytes[at] ^= 1;
+    }
+    std::fs::write(&device, &bytes).unwrap();
+    cdn.daemon_mut(EDGE).launch_again();
+    cdn.daemon_mut(EDGE).await_ready();
+
+    // A parent is asked once for the whole, and the client never learns of it.
+    let sound = cdn.http(EDGE).get("/a/sound.m4s");
+    assert_eq!(sound.body, body("/a/sound.m4s", LENGTH));
+    assert_eq!(
+        cdn.daemon(EDGE).metric("millrace_responses_resumed_total", &[]),
+        1.0
+    );
+    assert_eq!(results(&cdn, EDGE, "hit"), 1.0);
+    // Without a strong validator nobody can tell that upstream still has the same bytes.
+    assert!(cdn.http(EDGE).try_send(&Request::get("/a/weak.m4s")).is_err());
+    assert_eq!(cdn.daemon(EDGE).metric("millrace_responses_cut_total", &[]), 1.0);
+    assert_eq!(
+        cdn.http(EDGE).get("/a/weak.m4s").body,
+        body("/a/weak.m4s", LENGTH)
+    );
+    assert_eq!(cdn.origin().total(), 2, "the parent had them");
+}

@@ -46,8 +46,8 @@ pub struct Reader {
 pub enum ReadError {
     /// The fill is further on than memory and disk reach back. Fetch the rest with a ranged request of your own.
     Lagged,
-    /// RAM and disk have lost the next bytes. Before the first byte the object counts as absent; after it the response
-    /// must be broken off.
+    /// RAM and disk have lost the next bytes. Before the first byte the object counts as absent; after it the rest can
+    /// come from a new fill of the same representation, or the response must be broken off.
     Gone,
     /// The fill failed: the response must be broken off.
     Aborted(Failure),
@@ -98,6 +98,12 @@ impl Reader {
     #[must_use]
     pub fn position(&self) -> u64 {
         self.position
+    }
+
+    /// What has not been read yet. Its end is only a bound while nobody knows the object's length.
+    #[must_use]
+    pub fn rest(&self) -> Range<u64> {
+        self.position..self.end
     }
 
     /// The object that is read.

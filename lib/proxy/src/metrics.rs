@@ -60,6 +60,7 @@ pub struct Metrics {
     results: IntCounterVec,
     bytes: IntCounterVec,
     cut: IntCounterVec,
+    resumed: IntCounterVec,
     first_byte: HistogramVec,
     /// Requests for hosts no service answers to.
     pub misdirected: IntCounter,
@@ -76,6 +77,8 @@ pub struct ServiceMetrics {
     pub bytes: IntCounter,
     /// Answers that ended before their body did.
     pub cut: IntCounter,
+    /// Times an answer went on from a new fill after the cache had lost its bytes.
+    pub resumed: IntCounter,
     /// Seconds from the request's head to the answer's, for what was not a hit.
     pub first_byte: Histogram,
 }
@@ -116,6 +119,13 @@ impl Metrics {
                 ),
                 &["service", "tier"],
             )?,
+            resumed: IntCounterVec::new(
+                Opts::new(
+                    "millrace_responses_resumed_total",
+                    "Times an answer went on from a new fill because the cache lost the rest of its bytes. More than a few an hour: look at the disks.",
+                ),
+                &["service", "tier"],
+            )?,
             first_byte: HistogramVec::new(
                 HistogramOpts::new(
                     "millrace_first_byte_seconds",
@@ -139,6 +149,7 @@ impl Metrics {
         registry.register(Box::new(metrics.results.clone()))?;
         registry.register(Box::new(metrics.bytes.clone()))?;
         registry.register(Box::new(metrics.cut.clone()))?;
+        registry.register(Box::new(metrics.resumed.clone()))?;
         registry.register(Box::new(metrics.first_byte.clone()))?;
         registry.register(Box::new(metrics.misdirected.clone()))?;
         registry.register(Box::new(metrics.worlds_refused.clone()))?;
@@ -159,6 +170,7 @@ impl Metrics {
                 .map(|result| self.results.with_label_values(&[service, tier, result.as_str()])),
             bytes: self.bytes.with_label_values(&[service, tier]),
             cut: self.cut.with_label_values(&[service, tier]),
+            resumed: self.resumed.with_label_values(&[service, tier]),
             first_byte: self.first_byte.with_label_values(&[service, tier]),
         }
     }

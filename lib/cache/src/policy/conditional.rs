@@ -117,6 +117,19 @@ pub fn confirms(not_modified: &HeaderMap, stored: &HeaderMap) -> bool {
     }
 }
 
+/// Whether two responses to one key have the same bytes, as far as their origin tells by strong validators
+/// (RFC 9110 §8.8): the second can then go on where the first broke off.
+#[must_use]
+pub fn is_same_representation(first: &HeaderMap, second: &HeaderMap) -> bool {
+    match (entity_tag(first), entity_tag(second)) {
+        (Some(first), Some(second)) => first.matches_strongly(second),
+        (None, None) => first
+            .get(header::LAST_MODIFIED)
+            .is_some_and(|modified| is_strong_date(modified, first) && is_strong_date(modified, second)),
+        _ => false,
+    }
+}
+
 fn entity_tag(fields: &HeaderMap) -> Option<EntityTag<'_>> {
     fields
         .get(header::ETAG)
@@ -148,6 +161,39 @@ mod tests {
     }
 
     /// RFC 9110 §13.1.2, §13.1.3, §13.2.2.
+    /// RFC 9110 §8.8.2, §8.8.3.
+    #[test]
+    fn only_strong_validators_prove_that_two_responses_have_the_same_bytes() {
+        let dated = |modified| fields(&[(header::LAST_MODIFIED, modified), (header::DATE, LATER)]);
+        for (first, second, same) in [
+            (
+                fields(&[(header::ETAG, "\"a\"")]),
+                fields(&[(header::ETAG, "\"a\"")]),
+                true,
+            ),
+            (
+                fields(&[(header::ETAG, "\"a\"")]),
+                fields(&[(header::ETAG, "\"b\"")]),
+                false,
+            ),
+            (
+                fields(&[(header::ETAG, "W/\"a\"")]),
+                fields(&[(header::ETAG, "W/\"a\"")]),
+                false,
+            ),
+            (fields(&[(header::ETAG, "\"a\"")]), dated(EARLIER), false),
+            (dated(EARLIER), dated(EARLIER), true),
+            (dated(LATER), dated(LATER), false),
+            (fields(&[]), fields(&[]), false),
+        ] {
+            assert_eq!(
+                is_same_representation(&first, &second),
+                same,
+                "{first:?} {second:?}"
+            );
+        }
+    }
+
     #[test]
     fn a_client_that_has_it_gets_304() {
         use Outcome::{NotModified, Serve};

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use cache::policy::{conditional, range};
-use cache::{Head, Object, Prepared, ReadError, Reader};
+use cache::{Claim, Head, Object, Outcome, Prepared, ReadError, Reader};
 use http::header;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use model::{Moment, Tier};
 
 use super::downstream::{AnswerHead, Body, ClientGone, Downstream, Stored};
+use super::fetch::{self, Fetched};
 use super::{Forwarded, Visit, status};
 use crate::headers::{ErrorType, age, exact_age};
 use crate::world::{ServiceWorld, World};
@@ -19,6 +20,10 @@ use crate::world::{ServiceWorld, World};
 /// Bytes gathered for one write: enough to keep a core busy with copying rather than with system calls, little enough
 /// that a thousand slow clients do not hold much.
 const WRITE_BYTES_MAX: usize = 1 << 20;
+
+/// How often one answer goes on from a new fill after bytes of its object were lost; a disk that loses them again and
+/// again is given up.
+const RESUMES_MAX: usize = 3;
 
 /// How a delivery ended, when the client is still there.
 #[derive(Debug, PartialEq, Eq)]
@@ -104,7 +109,7 @@ impl<D: Downstream> Visit<'_, '_, D> {
             )
             .await?;
         if let Some(reader) = &mut reader {
-            Box::pin(self.pour(reader)).await?;
+            Box::pin(self.pour(head, reader)).await?;
         }
         self.reply.downstream.finish().await?;
         Ok(Delivered::Done)
@@ -127,10 +132,25 @@ impl<D: Downstream> Visit<'_, '_, D> {
         }
     }
 
-    /// Sends what a reader still brings.
-    async fn pour(&mut self, reader: &mut Reader) -> Result<(), ClientGone> {
+    /// Sends what a reader still brings of the object with `head`. Bytes that the cache loses meanwhile (a bad checksum,
+    /// a disk that fails) come from a new fill, so that the client does not notice.
+    async fn pour(&mut self, head: &Arc<Head>, reader: &mut Reader) -> Result<(), ClientGone> {
         let mut pieces = VecDeque::new();
-        while let Some(first) = reader.next().await.map_err(|error| self.cut_short(&error))? {
+        let mut resumed = 0;
+        loop {
+            let first = match reader.next().await {
+                Ok(Some(first)) => first,
+                Ok(None) => return Ok(()),
+                Err(ReadError::Gone) if resumed < RESUMES_MAX => {
+                    resumed += 1;
+                    let Some(rest) = self.resume(head, reader.rest()).await else {
+                        return Err(self.cut_short(&ReadError::Gone));
+                    };
+                    *reader = rest;
+                    continue;
+                }
+                Err(error) => return Err(self.cut_short(&error)),
+            };
             let mut gathered = first.len();
             pieces.push_back(first);
             while gathered < WRITE_BYTES_MAX
@@ -142,7 +162,40 @@ impl<D: Downstream> Visit<'_, '_, D> {
             self.reply.downstream.send(&mut pieces).await?;
             self.reply.trail.bytes += gathered as u64;
         }
-        Ok(())
+    }
+
+    /// A reader for the rest of an answer whose object lost bytes, if upstream still has the same representation.
+    async fn resume(&mut self, old: &Arc<Head>, rest: Range<u64>) -> Option<Reader> {
+        let outcome = match self.reply.core.node.cache.claim(&self.key, Some(old)) {
+            Claim::Lead(lead) => match fetch::start(self.reply.core, self.errand(None), lead)
+                .await
+                .ok()?
+            {
+                Fetched::Object { object, .. } => object,
+                Fetched::Relay(_) | Fetched::Failed { .. } => return None,
+            },
+            Claim::Join(flight) => match flight.outcome().await {
+                Outcome::Object(object) => object,
+                Outcome::Uncacheable | Outcome::Failed(_) => return None,
+            },
+        };
+        let new = outcome.head();
+        let goes_on = new.version != old.version
+            && new.status == old.status
+            && new.length.is_some()
+            && new.length == old.length
+            && conditional::is_same_representation(&old.fields, &new.fields);
+        tracing::debug!(
+            key = self.key.text(),
+            from = rest.start,
+            goes_on,
+            "bytes were lost under an answer"
+        );
+        if !goes_on {
+            return None;
+        }
+        self.service.metrics.resumed.inc();
+        Some(outcome.reader(rest))
     }
 
     /// The object's bytes end before the answer's: the client is told by breaking off.
