@@ -164,8 +164,14 @@ async fn lives(options: &Options, seed: u64, stage: &mut Stage, tally: &mut Tall
             let chance = StdRng::seed_from_u64(chance.random());
             clients.spawn(ask_on(stage.client()?, objects, Arc::clone(&ending), chance));
         }
+        let mut extents = written(&stage.device()?).await?;
         for _ in 0..BATCHES_PER_LIFE {
-            let extents = written(&stage.device()?).await?;
+            // Where both copies of a region's header were harmed nothing is seen any more, and what is there is still
+            // what the edge reads.
+            let seen = look(stage.device()?).await?;
+            if holds_bodies(&seen) {
+                extents = seen;
+            }
             let count = left.min(BATCH);
             flip(&stage.device()?, &extents, count, &mut chance, tally)?;
             left -= count;
@@ -227,7 +233,7 @@ async fn written(device: &Path) -> Result<Vec<Extent>, String> {
     let deadline = Instant::now() + WRITE_PATIENCE;
     loop {
         let extents = look(device.to_owned()).await?;
-        if extents.iter().any(|extent| extent.piece == Piece::Body) {
+        if holds_bodies(&extents) {
             return Ok(extents);
         }
         if Instant::now() > deadline {
@@ -235,6 +241,10 @@ async fn written(device: &Path) -> Result<Vec<Extent>, String> {
         }
         tokio::time::sleep(WRITE_POLL).await;
     }
+}
+
+fn holds_bodies(extents: &[Extent]) -> bool {
+    extents.iter().any(|extent| extent.piece == Piece::Body)
 }
 
 async fn look(device: PathBuf) -> Result<Vec<Extent>, String> {
@@ -266,8 +276,8 @@ fn flip(
     for extent in extents.iter().filter(|extent| extent.bytes > 0) {
         pieces.entry(extent.piece).or_default().push(extent);
     }
-    // Both superblocks at once mean an empty cache, which is right and teaches nothing: only the second is harmed, and
-    // the first of the journal's copies stays for the same reason.
+    // Both superblocks at once, or both copies of a block of the journal, mean an empty cache, which is right and teaches
+    // nothing: only the last is harmed.
     let pieces: Vec<(Piece, Vec<&Extent>)> = pieces.into_iter().collect();
     for _ in 0..count {
         let (piece, extents) = pieces.choose(chance).ok_or("there is nothing to damage")?;

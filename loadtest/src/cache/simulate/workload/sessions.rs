@@ -52,8 +52,23 @@ const RESUMED: f64 = 0.15;
 /// Share of segments before which the player changes the rung.
 const SWITCHED: f64 = 0.03;
 
-/// Share of sessions before which a title becomes popular that was not, in place of another.
-const SHIFTED: f64 = 0.002;
+/// How fast taste changes: the share of sessions before which a title becomes popular that was not, in place of another.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Drift {
+    /// A tenth of the titles in the hours of a trace: a catalogue of films and series.
+    Slow,
+    /// All titles in these hours: clips of the day. No policy by past requests has much to go by.
+    Fast,
+}
+
+impl Drift {
+    fn share(self) -> f64 {
+        match self {
+            Drift::Slow => 0.002,
+            Drift::Fast => 0.02,
+        }
+    }
+}
 
 /// Exponents of popularity: each trace has one of its own.
 const EXPONENTS: std::ops::RangeInclusive<f64> = 0.8..=1.0;
@@ -96,7 +111,7 @@ struct Catalogue {
     ranks: Vec<u32>,
 }
 
-pub(super) fn trace(requests: usize, chance: &mut StdRng) -> Trace {
+pub(super) fn trace(requests: usize, drift: Drift, chance: &mut StdRng) -> Trace {
     let mut catalogue = Catalogue::new(requests.div_ceil(REQUESTS_PER_TITLE), chance);
     let mut viewers: BinaryHeap<Reverse<Viewer>> = BinaryHeap::new();
     let mut made = Vec::with_capacity(requests);
@@ -104,7 +119,7 @@ pub(super) fn trace(requests: usize, chance: &mut StdRng) -> Trace {
     while made.len() < requests {
         let next = viewers.peek().map(|viewer| viewer.0.at);
         if next.is_none_or(|next| arrival <= next) {
-            let (viewer, stay_milliseconds) = catalogue.viewer(arrival, chance);
+            let (viewer, stay_milliseconds) = catalogue.viewer(arrival, drift, chance);
             viewers.push(Reverse(viewer));
             arrival = Moment(arrival.0 + chance.random_range(0..=2 * stay_milliseconds / VIEWERS));
         } else if let Some(Reverse(viewer)) = viewers.pop() {
@@ -153,8 +168,8 @@ impl Catalogue {
     }
 
     /// Who comes next, and how long such a session takes in the mean.
-    fn viewer(&mut self, at: Moment, chance: &mut StdRng) -> (Viewer, u64) {
-        if chance.random_bool(SHIFTED) {
+    fn viewer(&mut self, at: Moment, drift: Drift, chance: &mut StdRng) -> (Viewer, u64) {
+        if chance.random_bool(drift.share()) {
             let (risen, fallen) = (
                 chance.random_range(0..self.ranks.len()),
                 self.popularity.choose(chance),
@@ -242,7 +257,7 @@ mod tests {
     fn a_viewer_watches_in_order_and_leaves() {
         let mut chance = StdRng::seed_from_u64(7);
         let mut catalogue = Catalogue::new(3, &mut chance);
-        let (mut viewer, _) = catalogue.viewer(Moment(5), &mut chance);
+        let (mut viewer, _) = catalogue.viewer(Moment(5), Drift::Slow, &mut chance);
         let title = catalogue.titles[viewer.title as usize];
         assert_eq!(viewer.object(title), title.first);
         let mut segments = Vec::new();
@@ -267,7 +282,7 @@ mod tests {
 
     #[test]
     fn the_trace_has_segments_of_a_megabyte_and_objects_that_come_once() {
-        let character = trace(300_000, &mut StdRng::seed_from_u64(1)).character();
+        let character = trace(300_000, Drift::Slow, &mut StdRng::seed_from_u64(1)).character();
         assert!(
             (0.6e6..1.6e6).contains(&character.mean_request_bytes),
             "{character:?}"
