@@ -98,15 +98,20 @@ type Certificate = Option<CertificateDer<'static>>;
 
 fn run_on_one_connection(client: &Client, running: &Arc<AtomicBool>) -> std::thread::JoinHandle<Certificate> {
     let (client, running) = (client.clone(), Arc::clone(running));
-    std::thread::spawn(move || {
+    let (connected, is_connected) = std::sync::mpsc::channel();
+    let lasting = std::thread::spawn(move || {
         run(async {
             let mut connection = client.connect().await.unwrap();
+            connected.send(()).unwrap();
             while running.load(Ordering::Relaxed) {
                 assert_eq!(connection.send(&Request::get("/a")).await.unwrap().status(), 200);
             }
             connection.tls().and_then(|facts| facts.certificate.clone())
         })
-    })
+    });
+    // What happens next must find the connection open.
+    is_connected.recv().unwrap();
+    lasting
 }
 
 #[test]
