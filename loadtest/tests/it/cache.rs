@@ -33,6 +33,7 @@ fn figures(arguments: &[&str]) -> impl Fn(&str) -> f64 {
 fn twenty_kills_under_load_neither_bend_a_byte_nor_cost_what_was_stored() {
     let figure = figures(&["kill", "--times", "20", "--clients", "3"]);
     assert_eq!((figure("kills"), figure("wrong bodies")), (20.0, 0.0));
+    assert_eq!(figure("answers of a living edge broken off"), 0.0);
     let (expected, lost) = (
         figure("objects that a kill must spare"),
         figure("of these fetched again"),
@@ -48,6 +49,7 @@ fn twenty_kills_under_load_neither_bend_a_byte_nor_cost_what_was_stored() {
 fn flipped_bits_are_met_and_never_served() {
     let figure = figures(&["flip", "--count", "200", "--clients", "1"]);
     assert_eq!(figure("wrong bodies"), 0.0);
+    assert_eq!(figure("answers broken off"), 0.0);
     assert!(figure("damage met by reads") >= 1.0);
     let pieces = [
         "superblock",
