@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::stage::{Answer, Client, Objects, Stage};
-use crate::measure::{self, Goal, Measure};
+use crate::measure::{Goal, Measure};
 use crate::{scrape, stop};
 
 /// The edge's disk.
@@ -84,16 +84,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), String> {
     };
     stage.stop().await;
     outcome?;
-    let measures = tally.measures();
-    if options.json {
-        println!("{}", measure::json(&measures));
-    } else {
-        print!("{}", measure::render(&measures));
-    }
-    match tally.complaints.is_empty() {
-        true => Ok(()),
-        false => Err(tally.complaints.join("\n")),
-    }
+    super::conclude(&tally.measures(), &tally.complaints, options.json)
 }
 
 /// What was done and seen.

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::stage::{Answer, Client, Object, Objects, Stage, first_hit};
-use crate::measure::{self, Goal, Measure};
+use crate::measure::{Goal, Measure};
 use crate::stop;
 
 /// What was filled longer than this before a kill must be there afterwards.
@@ -76,16 +76,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), String> {
     };
     stage.stop().await;
     outcome?;
-    let measures = tally.measures();
-    if options.json {
-        println!("{}", measure::json(&measures));
-    } else {
-        print!("{}", measure::render(&measures));
-    }
-    match tally.complaints.is_empty() {
-        true => Ok(()),
-        false => Err(tally.complaints.join("\n")),
-    }
+    super::conclude(&tally.measures(), &tally.complaints, options.json)
 }
 
 /// What was seen in all rounds.

@@ -7,6 +7,8 @@ mod kill;
 mod simulate;
 mod stage;
 
+use crate::measure::{self, Measure};
+
 /// What to do with the engine.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -34,5 +36,18 @@ pub(crate) async fn run(command: Command) -> Result<(), String> {
         Command::Flip(options) => flip::run(&options).await,
         Command::Kill(options) => kill::run(&options).await,
         Command::Simulate(options) => simulate::run(&options),
+    }
+}
+
+/// Prints what an ordeal of an edge measured, and fails with what was wrong.
+fn conclude(measures: &[Measure], complaints: &[String], json: bool) -> Result<(), String> {
+    if json {
+        println!("{}", measure::json(measures));
+    } else {
+        print!("{}", measure::render(measures));
+    }
+    match complaints.is_empty() {
+        true => Ok(()),
+        false => Err(complaints.join("\n")),
     }
 }
