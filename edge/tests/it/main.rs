@@ -15,6 +15,7 @@ mod restart;
 mod sharing;
 mod snapshot;
 mod tls;
+mod variants;
 mod wishes;
 mod wrong_requests;
 

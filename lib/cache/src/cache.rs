@@ -8,7 +8,7 @@
 
 use crate::{
     disks::Disks,
-    fill::{Claim, memory::FillMemory, table::Fills},
+    fill::{Claim, Varying, memory::FillMemory, table::Fills},
     head::Head,
     key::Key,
     metrics::Metrics,
@@ -166,6 +166,17 @@ impl Cache {
         )
     }
 
+    /// Notes that the variant of `head`, which was stored or confirmed before, is among those of its URL, and how long it
+    /// is of use.
+    pub fn mark(&self, varying: &Varying<'_>, head: &Head) {
+        drop(self.fills.mark(varying, head));
+    }
+
+    /// Counts a request whose variant cannot be told from others within the bound.
+    pub fn refuse_variant(&self) {
+        self.tiers.metrics.variants_refused.inc();
+    }
+
     /// Purges: whatever matches and was claimed before is gone, or stale, for everyone who asks from now on, on every
     /// tier, after restarts, and when a fill under way brings it. Those who asked before get what they were promised.
     ///
@@ -209,7 +220,7 @@ impl Cache {
         &self.tiers.purges
     }
 
-    /// Forgets `key`, in RAM and on disk. A fill under way goes on for those who read it, and is not kept.
+    /// Forgets `key`, in RAM and on disk, but not its variants: [`Cache::purge`] does. A fill under way goes on for those who read it, and is not kept.
     pub fn evict(&self, key: &Key) {
         self.fills.evict(key);
     }

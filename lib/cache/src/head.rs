@@ -9,7 +9,7 @@
 //!  8  length (u64::MAX = not known)
 //!  8  asked_at (milliseconds, as the four that follow)
 //!  8  generated_at   8  lifetime   8  stale-while-revalidate   8  stale-if-error
-//!  1  flags (bit 0: must-revalidate)
+//!  1  flags (bit 0: must-revalidate; bit 1: no answer, but what its URL's answers vary by)
 //!  2  n, then n bytes of key text                       the key is proved by its text, not by its hash
 //!  2  number of fields, then for each
 //!       2  n, then n bytes of name      4  n, then n bytes of value
@@ -17,14 +17,17 @@
 //!
 //! Fields keep their order and their duplicates. There is no checksum: the disk's records have one of their own.
 
-use crate::{key::Key, policy::freshness::Freshness};
+use crate::{key::Key, policy::freshness::Freshness, variation::Variation};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use model::Moment;
 use std::{
     fmt,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -33,6 +36,7 @@ const FORMAT: u8 = 2;
 /// What `length` holds when it is not known.
 const LENGTH_UNKNOWN: u64 = u64::MAX;
 const MUST_REVALIDATE: u8 = 1;
+const VARIATION: u8 = 2;
 /// Memory of one header field beside its name and value: entry, hash slot and allocation overhead of `http::HeaderMap`.
 const FIELD_OVERHEAD_BYTES: usize = 112;
 
@@ -57,6 +61,7 @@ pub struct Head {
     checked: AtomicU64,
     /// Counts the refreshes of this version: of two heads with one version the higher revision is the newer.
     pub(crate) revision: u32,
+    variation: Option<Arc<Variation>>,
     prepared: ArcSwapOption<Prepared>,
 }
 
@@ -113,8 +118,24 @@ impl Head {
             sequence: 0,
             checked: AtomicU64::new(0),
             revision: 0,
+            variation: None,
             prepared: ArcSwapOption::empty(),
         }
+    }
+
+    /// What lies under the key of a URL whose answers vary.
+    pub(crate) fn of_variation(key: Key, variation: Variation, freshness: Freshness) -> Head {
+        let head = Head::new(key, StatusCode::OK, variation.to_fields(), Some(0), freshness);
+        Head {
+            variation: Some(Arc::new(variation)),
+            ..head
+        }
+    }
+
+    /// By what the answers of its URL vary, where this is no answer itself: look for the one that the request gets.
+    #[must_use]
+    pub fn variation(&self) -> Option<&Arc<Variation>> {
+        self.variation.as_ref()
     }
 
     /// Up to which purge it was judged.
@@ -175,6 +196,7 @@ impl Head {
             sequence: self.sequence,
             checked: AtomicU64::new(self.checked()),
             revision: self.revision,
+            variation: self.variation.clone(),
             prepared: ArcSwapOption::empty(),
         }
     }
@@ -191,7 +213,11 @@ impl Head {
             .iter()
             .map(|(name, value)| 2 * (name.as_str().len() + value.len()) + FIELD_OVERHEAD_BYTES)
             .sum();
-        size_of::<Head>() + size_of::<Prepared>() + self.key.text().len() + fields
+        let variation = self
+            .variation
+            .as_ref()
+            .map_or(0, |variation| variation.memory_bytes());
+        size_of::<Head>() + size_of::<Prepared>() + self.key.text().len() + fields + variation
     }
 
     /// The record of this head, as drawn at the top of the file. `None` when a part is too long for its length field
@@ -221,11 +247,14 @@ impl Head {
         ] {
             record.extend_from_slice(&milliseconds(span).to_le_bytes());
         }
-        record.push(if self.freshness.must_revalidate {
-            MUST_REVALIDATE
-        } else {
-            0
-        });
+        let mut flags = 0;
+        if self.freshness.must_revalidate {
+            flags |= MUST_REVALIDATE;
+        }
+        if self.variation.is_some() {
+            flags |= VARIATION;
+        }
+        record.push(flags);
         record.extend_from_slice(&u16::try_from(text.len()).ok()?.to_le_bytes());
         record.extend_from_slice(text);
         record.extend_from_slice(&u16::try_from(self.fields.len()).ok()?.to_le_bytes());
@@ -261,11 +290,10 @@ impl Head {
         let lifetime = Duration::from_millis(u64::from_le_bytes(rest.array()?));
         let stale_while_revalidate = Duration::from_millis(u64::from_le_bytes(rest.array()?));
         let stale_if_error = Duration::from_millis(u64::from_le_bytes(rest.array()?));
-        let must_revalidate = match u8::from_le_bytes(rest.array()?) {
-            0 => false,
-            MUST_REVALIDATE => true,
-            _ => return Err(HeadError::Invalid("flag")),
-        };
+        let flags = u8::from_le_bytes(rest.array()?);
+        if flags & !(MUST_REVALIDATE | VARIATION) != 0 {
+            return Err(HeadError::Invalid("flag"));
+        }
         let text_length = u16::from_le_bytes(rest.array()?);
         let text = std::str::from_utf8(rest.bytes(text_length.into())?)
             .map_err(|_| HeadError::Invalid("key text"))?;
@@ -291,9 +319,14 @@ impl Head {
             lifetime,
             stale_while_revalidate,
             stale_if_error,
-            must_revalidate,
+            must_revalidate: flags & MUST_REVALIDATE != 0,
+        };
+        let variation = match flags & VARIATION {
+            0 => None,
+            _ => Some(Variation::from_fields(&fields).ok_or(HeadError::Invalid("variation"))?),
         };
         Ok(Head {
+            variation: variation.map(Arc::new),
             sequence,
             checked: AtomicU64::new(checked),
             asked_at,
@@ -391,6 +424,33 @@ mod tests {
             ..sample()
         };
         assert_eq!(Head::decode(&unknown.encode().unwrap()).unwrap().length, None);
+    }
+
+    #[test]
+    fn what_leads_to_variants_survives_its_record_and_a_wrong_one_is_refused() {
+        let mut vary = HeaderMap::new();
+        vary.insert("vary", HeaderValue::from_static("accept-encoding"));
+        let names = crate::policy::vary::Names::of(&vary).unwrap();
+        let key = Key::new("demo", "/a");
+        let mut variation = Variation::new(names);
+        variation.add(&key, &Key::from_text("demo/a#accept-encoding=gzip"));
+        let head = Head::of_variation(key, variation, sample().freshness);
+        let record = head.encode().unwrap();
+        let back = Head::decode(&record).unwrap();
+        assert_eq!(back.variation(), head.variation());
+        assert!(back.freshness.must_revalidate);
+        assert!(sample().variation().is_none());
+        let at = memchr_of(&record, b"vary");
+        let mut wrong = record;
+        wrong[at] = b'x';
+        assert_eq!(Head::decode(&wrong).unwrap_err(), HeadError::Invalid("variation"));
+    }
+
+    fn memchr_of(record: &[u8], text: &[u8]) -> usize {
+        record
+            .windows(text.len())
+            .position(|window| window == text)
+            .unwrap()
     }
 
     #[test]

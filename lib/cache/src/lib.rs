@@ -41,13 +41,15 @@ mod reading;
 pub mod relay;
 mod tiers;
 mod touched;
+pub mod variation;
 
 pub use cache::{Cache, Limits, LookUp};
 pub use disk::Disk;
 pub use disks::Disks;
-pub use fill::{Claim, Failure, Filler, Flight, Lead, Outcome, Overrun};
+pub use fill::{Claim, Failure, Filler, Flight, Lead, Outcome, Overrun, Varying};
 pub use head::{Head, Prepared};
 pub use key::Key;
 pub use metrics::Metrics;
 pub use object::{Object, Source};
 pub use reader::{ReadError, Reader};
+pub use variation::Variation;

@@ -41,6 +41,8 @@ pub struct Metrics {
     pub(crate) purges: PurgeMetrics,
     pub(crate) fills_streamed: IntCounter,
     pub(crate) fill_waits: IntCounter,
+    pub(crate) variants_displaced: IntCounter,
+    pub(crate) variants_refused: IntCounter,
 }
 
 impl Metrics {
@@ -179,6 +181,17 @@ impl Metrics {
                 "fill_waits_total",
                 "Times that a fill let its upstream wait, memory being exhausted: for its reader, or for the disk. A \
                  steady rise: raise fill_bytes or look at the disk.",
+            )?,
+            variants_displaced: counter(
+                "variants_displaced_total",
+                "Variants (Vary) let go because their URL had too many, or because its answers vary by other fields now. \
+                 A steady rise: an origin varies by a field that nearly every player sends differently, such as \
+                 User-Agent, and its answers are hardly ever reused.",
+            )?,
+            variants_refused: counter(
+                "variants_refused_total",
+                "Requests answered from upstream without keeping the answer, because what they say in the fields that \
+                 the URL varies by is longer than 2 KiB. Players send nothing like that.",
             )?,
             purges: PurgeMetrics::new(registry)?,
         })

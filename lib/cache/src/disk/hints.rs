@@ -34,7 +34,10 @@ impl Hints {
             now: Some(freshness.generated_at),
             fresh_until: Some(freshness.generated_at + freshness.lifetime),
             lifetime: Some(freshness.lifetime),
-            revalidates: head.fields.contains_key(ETAG) || head.fields.contains_key(LAST_MODIFIED),
+            // What leads to variants is of use as long as they are.
+            revalidates: head.fields.contains_key(ETAG)
+                || head.fields.contains_key(LAST_MODIFIED)
+                || head.variation().is_some(),
             ..Hints::default()
         }
     }

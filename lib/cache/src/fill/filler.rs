@@ -72,6 +72,11 @@ impl fmt::Display for Overrun {
 
 impl std::error::Error for Overrun {}
 
+/// Whether the disk is worth what `head` stands for, as far as its lifetime goes.
+pub(super) fn goes_to_disk(head: &Head) -> bool {
+    head.freshness.lifetime >= LEAST_LIFETIME_ON_DISK
+}
+
 impl Filler {
     pub(super) fn new(open: Open, growing: Arc<Growing>) -> Filler {
         let small = growing.head.length.is_some_and(|length| length <= WHOLE_BYTES);
@@ -280,7 +285,7 @@ impl Filler {
             Some(_) => Arc::clone(&self.growing.head),
             None => Arc::new(self.growing.head.with_length(length)),
         };
-        let goes_to_disk = head.freshness.lifetime >= LEAST_LIFETIME_ON_DISK || length > PART_BYTES;
+        let goes_to_disk = goes_to_disk(&head) || length > PART_BYTES;
         if !goes_to_disk || self.growing.streams() {
             self.give_up_copy();
         }

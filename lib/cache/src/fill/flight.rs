@@ -101,11 +101,7 @@ impl Fills {
         let shared = Arc::new(Shared::new(key, sequence));
         shard.flights.insert(key.clone(), Arc::clone(&shared));
         Claim::Lead(Lead {
-            open: Open {
-                fills: Arc::clone(self),
-                shared,
-                _permit: permit,
-            },
+            open: Open::new(Arc::clone(self), shared, permit),
             seen_is_purged,
         })
     }
@@ -134,6 +130,21 @@ impl Fills {
 }
 
 impl Lead {
+    pub(super) fn of(open: Open) -> Lead {
+        Lead {
+            open,
+            seen_is_purged: false,
+        }
+    }
+
+    pub(super) fn into_open(self) -> Open {
+        self.open
+    }
+
+    pub(super) fn fills(&self) -> &Arc<Fills> {
+        &self.open.fills
+    }
+
     /// The key to fetch.
     #[must_use]
     pub fn key(&self) -> &Key {
@@ -233,7 +244,7 @@ impl Drop for Flight {
 }
 
 impl Shared {
-    fn new(key: &Key, sequence: u64) -> Shared {
+    pub(super) fn new(key: &Key, sequence: u64) -> Shared {
         Shared {
             key: key.clone(),
             sequence,
@@ -257,6 +268,11 @@ impl Shared {
             .is_some_and(|object| !object.is_growing() && object.head().version == version)
     }
 
+    /// The fill has ended, well or not, and its disk copy may be on its way.
+    pub(super) fn has_landed(&self) -> bool {
+        self.object().is_some_and(|object| !object.is_growing())
+    }
+
     /// The fill has ended and left just what the caller has `seen`, so waiting for it would yield nothing new.
     fn has_landed_as(&self, seen: Option<&Head>) -> bool {
         match (self.object(), seen) {
@@ -274,9 +290,17 @@ impl Shared {
 }
 
 impl Open {
+    pub(super) fn new(fills: Arc<Fills>, shared: Arc<Shared>, permit: Permit) -> Open {
+        Open {
+            fills,
+            shared,
+            _permit: permit,
+        }
+    }
+
     /// Takes the flight out of the table and tells the joiners. In this order: whoever is told of an end and claims
     /// again must not meet the flight that has just ended.
-    fn end(self, outcome: Outcome) {
+    pub(super) fn end(self, outcome: Outcome) {
         self.fills.remove(&self.shared);
         self.shared.settle(outcome);
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  claim ─┬─ Lead ──┬─ start ───→ Filler ──┬─ append … finish → RAM, disk; leaves the table when the disk has it
+//!         │         ├─ start_variant, start_plain: the same, perhaps under another key (variants.rs)
 //!         │         ├─ refreshed           └─ abort, or dropped
 //!         │         ├─ uncacheable
 //!         │         └─ failed, or dropped
@@ -15,9 +16,11 @@ pub(crate) mod growing;
 pub(crate) mod memory;
 pub(crate) mod table;
 mod uncacheable;
+mod variants;
 
 pub use filler::{Filler, Overrun};
 pub use flight::{Claim, Flight, Lead, Outcome};
+pub use variants::Varying;
 
 use http::StatusCode;
 use std::{fmt, sync::Arc};

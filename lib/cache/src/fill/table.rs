@@ -233,7 +233,7 @@ impl Fills {
     }
 
     /// Hands a head to the disk and does not wait for it: losing it means one more revalidation.
-    fn put_head(&self, head: &Head) {
+    pub(super) fn put_head(&self, head: &Head) {
         if let (Some(disk), Some(encoded)) = (&self.tiers.disk, self.tiers.purges.encode(head)) {
             drop(disk.put_head(&head.key, head.version, encoded.into(), Hints::of(head)));
         }
@@ -241,6 +241,12 @@ impl Fills {
 
     /// Forgets `key` everywhere. A fill under way goes on for those who read it, and is not kept.
     pub(crate) fn evict(&self, key: &Key) {
+        self.forget(key);
+        self.tiers.metrics.evicted.inc();
+    }
+
+    /// The same, uncounted.
+    pub(super) fn forget(&self, key: &Key) {
         let mut shard = self.shard(key).lock();
         shard.evictions += 1;
         shard.flights.remove(key);
@@ -250,7 +256,6 @@ impl Fills {
             disk.remove(key.hash());
         }
         drop(shard);
-        self.tiers.metrics.evicted.inc();
     }
 
     /// The cell of `key` if its bytes are all there and it is newer than `seen`.

@@ -14,10 +14,13 @@
 //! | `merge` | what a 304 changes | RFC 9111 §3.2 |
 //! | `conditional` | who gets a 304, and how to ask for one | RFC 9110 §13, RFC 9111 §4.3 |
 //! | `range` | which bytes are sent | RFC 9110 §14 |
+//! | `vary` | which requests get the same answer | RFC 9110 §12.5.5, RFC 9111 §4.1 |
+//! | `coding` | which content codings a request takes | RFC 9110 §12.5.3 |
 //!
 //! Nothing here does I/O or reads a clock, and nothing panics, whatever the bytes.
 
 pub mod age;
+pub mod coding;
 pub mod conditional;
 pub mod demands;
 pub mod directives;
@@ -30,6 +33,7 @@ pub mod range;
 pub mod target;
 mod targeted;
 pub mod ttl;
+pub mod vary;
 pub mod verdict;
 
 use http::Method;

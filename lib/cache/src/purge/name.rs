@@ -10,13 +10,12 @@
 //! be folded into one entry. The layout is written to disk.
 
 use super::What;
+use crate::policy::vary::VARIANT_MARK;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 /// Deeper than this no prefix can be purged and no path is looked at: a client chooses the paths, and judging one must
 /// cost microseconds.
 pub(super) const SEGMENTS_MAX: usize = 64;
-/// What follows the URL's own text in the keys of its variants. No target holds it.
-pub(super) const VARIANT_MARK: char = '#';
 
 const SERVICE_SHIFT: u32 = 96;
 const KIND_SHIFT: u32 = 88;

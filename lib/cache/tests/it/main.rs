@@ -10,4 +10,5 @@ mod pressure;
 mod purging;
 mod reading;
 mod stage;
+mod variants;
 mod weather;

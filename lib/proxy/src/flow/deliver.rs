@@ -32,6 +32,8 @@ pub enum Delivered {
     Done,
     /// The object's bytes were gone before the first was sent: nothing is out, try again.
     Lost,
+    /// The request gets another object than the one it waited for: nothing is out, look that one up.
+    Elsewhere,
 }
 
 /// Which part of the object the answer holds.
@@ -166,7 +168,7 @@ impl<D: Downstream> Visit<'_, '_, D> {
 
     /// A reader for the rest of an answer whose object lost bytes, if upstream still has the same representation.
     async fn resume(&mut self, old: &Arc<Head>, rest: Range<u64>) -> Option<Reader> {
-        let outcome = match self.reply.core.node.cache.claim(&self.key, Some(old)) {
+        let outcome = match self.reply.core.node.cache.claim(&old.key, Some(old)) {
             Claim::Lead(lead) => match fetch::start(self.reply.core, self.errand(None), lead)
                 .await
                 .ok()?
@@ -186,7 +188,7 @@ impl<D: Downstream> Visit<'_, '_, D> {
             && new.length == old.length
             && conditional::is_same_representation(&old.fields, &new.fields);
         tracing::debug!(
-            key = self.key.text(),
+            key = old.key.text(),
             from = rest.start,
             goes_on,
             "bytes were lost under an answer"
@@ -234,7 +236,7 @@ impl<D: Downstream> Visit<'_, '_, D> {
         }
         own.push((
             header::CACHE_STATUS,
-            status::of_object(node, forwarded, &head.freshness, now),
+            status::of_object(node, forwarded, self.varied.is_some(), &head.freshness, now),
         ));
         own.extend(self.strict_transport_security());
         let content_range = match (part, head.length) {

@@ -6,16 +6,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cache::policy::vary::Names;
 use cache::policy::{
     self, Entry, Exchange, Reason, StaleDefaults, Target, Verdict, add_missing_date, conditional, merge_304,
     storable_fields,
 };
-use cache::{Failure, Filler, Head, Key, Lead, Object};
+use cache::{Failure, Filler, Head, Key, Lead, Object, Varying};
 use http::header;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use model::Moment;
 use tokio::sync::oneshot;
 
+use super::variants;
 use crate::headers::ErrorType;
 use crate::node::Core;
 use crate::upstream::exchange::Outgoing;
@@ -36,14 +38,24 @@ pub struct Errand {
     pub service: Arc<ServiceWorld>,
     /// What is asked for.
     pub target: Target,
-    /// Its key in the cache.
-    pub key: Key,
+    /// The key of its URL. What is claimed may be one of the URL's variants.
+    pub primary: Key,
+    /// What was found under that key, where the URL's answers vary.
+    pub mark: Option<Arc<Head>>,
     /// The fields of the request that caused it; some of them bear on whether the answer may be stored.
     pub request_fields: HeaderMap,
     /// The request to send, but for conditions.
     pub outgoing: Outgoing,
     /// What is stored and no longer fresh, if anything: upstream may confirm it.
     pub stale: Option<Object>,
+}
+
+impl Errand {
+    /// What the URL's answers are known to vary by.
+    fn names(&self) -> Option<&Names> {
+        let variation = self.mark.as_ref()?.variation()?;
+        Some(variation.names())
+    }
 }
 
 /// What the one who started the fetch gets at header time; everybody else learns it from the flight.
@@ -93,6 +105,7 @@ async fn run(core: Arc<Core>, errand: Errand, lead: Lead, tell: oneshot::Sender<
     {
         if let Some(head) = renewed(&errand, stale, answered, *times) {
             let object = lead.refreshed(stale.head(), head);
+            remember_variant(&core, &errand, object.head());
             let upstream = answered.upstream.clone();
             let _ = tell.send(Fetched::Object {
                 object,
@@ -147,7 +160,7 @@ async fn ask(
     let mut outgoing = errand.outgoing.clone();
     outgoing.fields.extend(conditions);
     let request_time = Moment(daemon::clock::now_millis());
-    let candidates = errand.service.candidates.for_key(&errand.key);
+    let candidates = errand.service.candidates.for_key(&errand.primary);
     let asked = core
         .node
         .upstreams
@@ -179,10 +192,15 @@ fn renewed(errand: &Errand, stale: &Object, asked: &Asked, times: Times) -> Opti
     let Verdict::Store { freshness, .. } = &verdict else {
         return None;
     };
+    let own = variants::names(&errand.target, old.status, &merged, None);
+    if !errand.names().map_or(own.is_empty(), |known| known.contain(&own)) {
+        // It varies by more than it did: what is stored is for whoever asked for it then.
+        return None;
+    }
     let mut fields = storable_fields(&merged);
     verdict.rewrite(&mut fields);
     add_missing_date(&mut fields, times.response_time);
-    let head = Head::new(errand.key.clone(), old.status, fields, old.length, *freshness);
+    let head = Head::new(errand.primary.clone(), old.status, fields, old.length, *freshness);
     Some(head.asked_at(times.request_time))
 }
 
@@ -203,14 +221,22 @@ async fn store_or_relay(
             add_missing_date(&mut fields, times.response_time);
             let length = content_length(&asked.answer.fields);
             let head = Head::new(
-                errand.key.clone(),
+                errand.primary.clone(),
                 asked.answer.status,
                 fields,
                 length,
                 *freshness,
             )
             .asked_at(times.request_time);
-            let filler = lead.start(head);
+            let filler = match begin(core, errand, lead, head, &asked) {
+                Ok(filler) => filler,
+                Err(lead) => {
+                    // Only this once: the next request may find a place for it.
+                    lead.uncacheable(Duration::ZERO);
+                    let _ = tell.send(Fetched::Relay(Box::new(asked)));
+                    return;
+                }
+            };
             let object = filler.object();
             let _ = tell.send(Fetched::Object {
                 object,
@@ -227,6 +253,40 @@ async fn store_or_relay(
             }
             let _ = tell.send(Fetched::Relay(Box::new(asked)));
         }
+    }
+}
+
+/// Begins the object of `head` under the key where it belongs: its URL's, or that of one of the URL's variants. The lead
+/// comes back where it cannot be kept.
+fn begin(core: &Core, errand: &Errand, lead: Lead, head: Head, asked: &Asked) -> Result<Filler, Lead> {
+    let (status, fields) = (asked.answer.status, &asked.answer.fields);
+    let names = variants::names(&errand.target, status, fields, errand.names());
+    if names.is_empty() {
+        return lead.start_plain(&errand.primary, head);
+    }
+    let Some(variant) = names.variant(&errand.primary, &errand.outgoing.fields) else {
+        core.node.cache.refuse_variant();
+        return Err(lead);
+    };
+    let varying = Varying {
+        primary: &errand.primary,
+        names: &names,
+        variant: &variant,
+        seen: errand.mark.as_deref(),
+    };
+    lead.start_variant(&varying, head)
+}
+
+/// What leads to a variant is to last as long as that does.
+fn remember_variant(core: &Core, errand: &Errand, head: &Head) {
+    if let Some(names) = errand.names() {
+        let varying = Varying {
+            primary: &errand.primary,
+            names,
+            variant: &head.key,
+            seen: errand.mark.as_deref(),
+        };
+        core.node.cache.mark(&varying, head);
     }
 }
 

@@ -8,6 +8,8 @@
 //!                                └─ not for caching → pass ───────→ relay
 //! ```
 //!
+//! Where the answers of a URL vary, its key leads to another look-up, of the one that the request gets ([`variants`]).
+//!
 //! The deciders ([`route`], [`plan`], [`outgoing`]) are pure; the doers ([`fetch`], [`deliver`], [`relay`]) call them.
 //! Nothing here knows Pingora: an answer leaves through a [`Downstream`].
 //!
@@ -25,6 +27,7 @@ pub mod request;
 pub mod route;
 pub mod status;
 pub mod trail;
+pub mod variants;
 
 use std::sync::Arc;
 
@@ -49,10 +52,11 @@ use outgoing::Purpose;
 use plan::{Plan, Wishes};
 use route::{Refusal, Routed};
 pub(crate) use status::Forwarded;
+use variants::{Varied, accept_encoding};
 
 /// How often a request starts over because what it found vanished before its first byte (evicted, reclaimed, a bad
-/// checksum); then it fails.
-const ATTEMPTS_MAX: usize = 3;
+/// checksum), or was another variant than the one it gets; then it fails.
+const ATTEMPTS_MAX: usize = 4;
 
 /// Serves one request from its head to the last byte of its answer.
 pub async fn serve<D: Downstream>(core: &Arc<Core>, request: &Request<'_>, downstream: &mut D) -> Trail {
@@ -76,6 +80,7 @@ pub async fn serve<D: Downstream>(core: &Arc<Core>, request: &Request<'_>, downs
                 service,
                 target,
                 key,
+                varied: None,
                 wishes,
             }
             .serve()
@@ -112,7 +117,10 @@ pub(crate) struct Visit<'a, 'r, D> {
     reply: Reply<'a, 'r, D>,
     service: Arc<ServiceWorld>,
     target: Target,
+    /// The key of the answer that it gets: of its URL, or of one of its variants.
     key: Key,
+    /// Where its URL's answers vary.
+    varied: Option<Box<Varied>>,
     wishes: Wishes,
 }
 
@@ -182,10 +190,20 @@ impl<D: Downstream> Visit<'_, '_, D> {
         }
         let mut lost = false;
         for _ in 0..ATTEMPTS_MAX {
-            let cache = &self.reply.core.node.cache;
-            let found = match cache.peek(&self.key) {
-                Some(object) => LookUp::Hit(object),
-                None => Box::pin(cache.look_up(&self.key)).await,
+            let found = loop {
+                let cache = &self.reply.core.node.cache;
+                let found = match cache.peek(&self.key) {
+                    Some(object) => LookUp::Hit(object),
+                    None => Box::pin(cache.look_up(&self.key)).await,
+                };
+                match &found {
+                    LookUp::Hit(object) if object.head().variation().is_some() && self.varied.is_none() => {
+                        if !self.choose(&object.head().clone()) {
+                            return Box::pin(self.relay(Forwarded::Bypass)).await;
+                        }
+                    }
+                    _ => break found,
+                }
             };
             let delivered = match found {
                 LookUp::Hit(object) if object.is_growing() && !self.is_covered(&object) => {
@@ -204,6 +222,7 @@ impl<D: Downstream> Visit<'_, '_, D> {
             match delivered {
                 Delivered::Done => return Ok(()),
                 Delivered::Lost => lost = true,
+                Delivered::Elsewhere => {}
             }
         }
         let why = "what was found in the cache vanished before it could be served";
@@ -322,6 +341,15 @@ impl<D: Downstream> Visit<'_, '_, D> {
             Claim::Join(flight) => (flight.outcome().await, true),
         };
         match outcome {
+            Outcome::Object(object) if object.head().variation().is_some() => {
+                // What came varies; this request may get another answer than the one who asked for it.
+                let before = self.key.clone();
+                if self.choose(object.head()) && self.key != before {
+                    return Ok(Delivered::Elsewhere);
+                }
+                self.relay(Forwarded::Bypass).await?;
+                Ok(Delivered::Done)
+            }
             Outcome::Object(object) if known.is_the_same(&object) => Ok(Delivered::Lost),
             Outcome::Object(object) => {
                 self.reply.trail.cache = CacheResult::Collapsed;
@@ -355,19 +383,24 @@ impl<D: Downstream> Visit<'_, '_, D> {
     }
 
     fn errand(&self, stale: Option<Object>) -> Errand {
+        let purpose = Purpose::Fill {
+            demands: self.wishes.demands,
+            accept_encoding: accept_encoding(&self.target, self.reply.request.fields),
+        };
         let outgoing = outgoing::outgoing(
             &self.reply.trail.world,
             &self.service,
             self.reply.request,
             self.target.as_str(),
             &self.reply.trail.trace,
-            Purpose::Fill(self.wishes.demands),
+            purpose,
         );
         Errand {
             world: self.reply.trail.world.clone(),
             service: self.service.clone(),
             target: self.target.clone(),
-            key: self.key.clone(),
+            primary: self.primary().clone(),
+            mark: self.varied.as_ref().map(|varied| varied.mark.clone()),
             request_fields: self.reply.request.fields.clone(),
             outgoing,
             stale,

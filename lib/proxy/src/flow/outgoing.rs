@@ -43,10 +43,15 @@ const PERSONAL_FIELDS: [&str; 14] = [
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Whom a request upstream is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// For the cache: the whole object, as anybody would get it, and as fresh as the one who asks wishes.
-    Fill(Demands),
+    /// For the cache: the whole object, as anybody would get it, as fresh and in such codings as the one who asks wishes.
+    Fill {
+        /// How fresh.
+        demands: Demands,
+        /// In which codings ([`accept_encoding`](super::variants::accept_encoding)).
+        accept_encoding: HeaderValue,
+    },
     /// For one client: what it asked for, as it asked.
     Relay,
 }
@@ -72,14 +77,17 @@ pub fn outgoing(
         fields.insert(header::HOST, host);
     }
     let method = match purpose {
-        Purpose::Fill(demands) => {
+        Purpose::Fill {
+            demands,
+            accept_encoding,
+        } => {
             for name in PARTIAL_FIELDS {
                 fields.remove(name);
             }
             for name in PERSONAL_FIELDS {
                 fields.remove(name);
             }
-            fields.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            fields.insert(header::ACCEPT_ENCODING, accept_encoding);
             fields.remove(header::PRAGMA);
             match wished(&demands) {
                 Some(value) => fields.insert(header::CACHE_CONTROL, value),
@@ -134,5 +142,19 @@ fn append_forwarded_for(fields: &mut HeaderMap, request: &Request<'_>) {
     };
     if let Ok(value) = HeaderValue::from_str(&chain) {
         fields.insert(X_FORWARDED_FOR, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cache::policy::vary::UNMATCHED;
+
+    #[test]
+    fn nothing_that_a_fill_keeps_to_itself_can_tell_variants_apart() {
+        let partial = PARTIAL_FIELDS.iter().map(HeaderName::as_str);
+        for name in partial.chain(PERSONAL_FIELDS) {
+            assert!(UNMATCHED.contains(&name), "{name}");
+        }
     }
 }

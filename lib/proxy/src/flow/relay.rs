@@ -26,7 +26,7 @@ impl<D: Downstream> Visit<'_, '_, D> {
             &self.reply.trail.trace,
             Purpose::Relay,
         );
-        let candidates = self.service.candidates.for_key(&self.key);
+        let candidates = self.service.candidates.for_key(self.primary());
         let core = self.reply.core.clone();
         let now = Moment(daemon::clock::now_millis());
         match core

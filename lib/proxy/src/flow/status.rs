@@ -28,9 +28,15 @@ pub enum Forwarded {
     Request,
 }
 
-/// The field's value for an answer from the cache.
+/// The field's value for an answer from the cache. `varied`: others of its URL were known when it was looked for.
 #[must_use]
-pub fn of_object(node: &str, forwarded: Forwarded, freshness: &Freshness, now: Moment) -> HeaderValue {
+pub fn of_object(
+    node: &str,
+    forwarded: Forwarded,
+    varied: bool,
+    freshness: &Freshness,
+    now: Moment,
+) -> HeaderValue {
     let ttl_seconds = ttl_seconds(freshness, now);
     let status = match forwarded {
         Forwarded::No => CacheStatus::hit(node, ttl_seconds),
@@ -43,10 +49,10 @@ pub fn of_object(node: &str, forwarded: Forwarded, freshness: &Freshness, now: M
             collapsed,
         } => CacheStatus {
             handling: Handling::Forwarded(cache_status::Forwarded {
-                reason: if revalidated {
-                    ForwardReason::Stale
-                } else {
-                    ForwardReason::UriMiss
+                reason: match revalidated {
+                    true => ForwardReason::Stale,
+                    false if varied => ForwardReason::VaryMiss,
+                    false => ForwardReason::UriMiss,
                 },
                 status: revalidated.then_some(StatusCode::NOT_MODIFIED),
                 stored: true,

@@ -9,10 +9,11 @@ use model::{Moment, service::TtlRules};
 
 use super::{
     age::{date_of, initial_age},
-    directives::{CacheControl, DELTA_SECONDS_MAX, directives, members},
+    directives::{CacheControl, DELTA_SECONDS_MAX, directives},
     freshness::{Freshness, State},
     targeted::{CONTRADICTING, Governing, governing, said_lifetime},
     ttl::{Reach, SaidBy, ttl_for},
+    vary::Names,
 };
 use status::{heuristically_cacheable, may_be_stored, understood};
 
@@ -96,7 +97,7 @@ pub enum Reason {
     NoStore,
     /// The response says `private`.
     Private,
-    /// The response varies with what the key does not hold.
+    /// The response varies with what no key can hold ([`NeverMatches`](super::vary::NeverMatches)).
     Vary,
     /// The response sets a cookie, and no lifetime of its own says that others may have it.
     SetCookie,
@@ -200,7 +201,7 @@ fn forbidden(exchange: &Exchange<'_>, cache_control: &CacheControl) -> Option<Re
     if cache_control.private {
         return Some(Reason::Private);
     }
-    if varies(exchange.response) {
+    if Names::of(exchange.response).is_err() {
         return Some(Reason::Vary);
     }
     let for_all = cache_control.public || cache_control.must_revalidate || cache_control.s_maxage.is_some();
@@ -208,21 +209,6 @@ fn forbidden(exchange: &Exchange<'_>, cache_control: &CacheControl) -> Option<Re
         return Some(Reason::Authorization);
     }
     None
-}
-
-/// Whether a response may differ for requests of one key (RFC 9111 §4.1). Fills ask for `Accept-Encoding: identity`,
-/// so one that varies with nothing else and came unencoded is what every client can take.
-fn varies(response: &HeaderMap) -> bool {
-    let mut names = response
-        .get_all(header::VARY)
-        .iter()
-        .flat_map(|value| members(value.as_bytes()))
-        .peekable();
-    if names.peek().is_none() {
-        return false;
-    }
-    names.any(|name| !name.eq_ignore_ascii_case(b"accept-encoding"))
-        || response.contains_key(header::CONTENT_ENCODING)
 }
 
 #[derive(Clone, Copy)]
