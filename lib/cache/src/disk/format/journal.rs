@@ -37,10 +37,10 @@
 //! for a million purges and some thousand commits between two beginnings.
 
 use super::Geometry;
+use super::checksum::crc32c;
 use crate::disk::device::BLOCK_BYTES;
 use crate::purge::{Entry, Mode, Name};
 use bytes::{Buf, BufMut};
-use crc32c::crc32c;
 
 const MAGIC: &[u8; 4] = b"MRPJ";
 const HEADER_BYTES: usize = 96;

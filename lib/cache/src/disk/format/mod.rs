@@ -18,6 +18,7 @@
 //! whose entries cover 32 KiB of body each. A reader that has checked these has the right bytes, whatever happened to
 //! the device meanwhile.
 
+mod checksum;
 pub(super) mod expiry;
 pub(super) mod journal;
 pub(super) mod record;

@@ -23,9 +23,9 @@
 //! was removed.
 
 use super::UNIT_BYTES;
+use super::checksum::crc32c;
 use super::expiry::Expiry;
 use bytes::{Buf, BufMut};
-use crc32c::crc32c;
 
 const MAGIC: &[u8; 4] = b"MRRC";
 const CHECKED: usize = 60;

@@ -28,13 +28,13 @@
 //! header says: either alone is enough to know the region, and together they tell a sealed region from one that was
 //! being filled. The number betrays a block that was written to the wrong place.
 
+use super::checksum::crc32c;
 use super::expiry::Expiry;
 use super::record::{Kind, span_of};
 use super::{Geometry, Location};
 use crate::disk::device::BLOCK_BYTES;
 use crate::placement::Class;
 use bytes::{Buf, BufMut};
-use crc32c::crc32c;
 
 const HEADER_MAGIC: &[u8; 8] = b"MRREGION";
 const HEADER_CHECKED: usize = 52;

@@ -12,10 +12,10 @@
 //!
 //! Two copies, at 0 and 64 KiB, are written when a device is formatted and not again.
 
+use super::checksum::crc32c;
 use super::{FORMAT_VERSION, Geometry};
 use crate::disk::device::BLOCK_BYTES;
 use bytes::{Buf, BufMut};
-use crc32c::crc32c;
 
 const MAGIC: &[u8; 8] = b"MILLRACE";
 const CHECKED: usize = 40;
