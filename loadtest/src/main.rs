@@ -21,6 +21,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// The daemons' allocator, so that `cache bench` measures the engine as it runs there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A whole CDN on one machine, load generators, and a comparison with peers
 #[derive(Debug, Parser)]
 #[command(name = "millrace-loadtest", version)]

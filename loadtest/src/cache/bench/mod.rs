@@ -49,6 +49,9 @@ pub(crate) struct Options {
     /// Seconds of each measurement
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
+    /// Only what has one of these in its name, such as `256 KiB`
+    #[arg(long)]
+    only: Vec<String>,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -139,9 +142,17 @@ impl Bench<'_> {
         Duration::from_secs(self.options.seconds)
     }
 
+    fn is_wanted(&self, name: &str) -> bool {
+        let only = &self.options.only;
+        only.is_empty() || only.iter().any(|part| name.contains(part.as_str()))
+    }
+
     async fn reads(&mut self, block_bytes: u64, depth: usize) -> Result<(), String> {
         let job = Job::Read { block_bytes, depth };
         let name = format!("read {} KiB, depth {depth}", block_bytes >> 10);
+        if !self.is_wanted(&name) {
+            return Ok(());
+        }
         let goal =
             (block_bytes == JUDGED_BYTES).then_some(Goal::AtLeast(if depth >= DEEP { 0.95 } else { 0.9 }));
         let mut spent = 0.0;
@@ -175,6 +186,9 @@ impl Bench<'_> {
             "read {} KiB, depth {DEEP}, beside 100 MB/s of writes",
             JUDGED_BYTES >> 10
         );
+        if !self.is_wanted(&name) {
+            return Ok(());
+        }
         for round in 1..=MOST_ROUNDS {
             let before = self.fio_rate(job).await?;
             let (reader, time) = (self.ours.reader(), self.time());
@@ -192,13 +206,17 @@ impl Bench<'_> {
     }
 
     async fn writes(&mut self) -> Result<(), String> {
+        let name = "log write, 4 MiB parts";
+        if !self.is_wanted(name) {
+            return Ok(());
+        }
         for round in 1..=MOST_ROUNDS {
             let before = self.fio_rate(Job::Write).await?;
             let time = self.time();
             let written = self.ours.write(None, time).await?;
             let after = self.fio_rate(Job::Write).await?;
             let goal = Some(Goal::AtLeast(0.95));
-            if self.judge("log write, 4 MiB parts", written, before.zip(after), goal, round) {
+            if self.judge(name, written, before.zip(after), goal, round) {
                 break;
             }
         }
@@ -296,6 +314,7 @@ mod tests {
             file: file.path().to_owned(),
             size: 1 << 30,
             seconds: 1,
+            only: Vec::new(),
             json: true,
         };
         assert!(run(&options).await.unwrap_err().contains("is there already"));
