@@ -24,6 +24,7 @@
 mod commit;
 mod device;
 mod format;
+mod fronts;
 mod hints;
 mod identity;
 mod in_order;
@@ -34,6 +35,7 @@ mod log;
 mod metrics;
 mod open_region;
 mod options;
+
 mod queue;
 mod reach;
 mod read;

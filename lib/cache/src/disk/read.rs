@@ -1,8 +1,9 @@
 //! Reading records back: located by the index, read in whole blocks, believed only when every link of the chain holds.
 //!
-//! A head is one I/O, with the beginning of its object where that lies right behind it, and so is a range that begins with its part. Any other range is two, of the record's front (header
-//! and table) and of the checksum units that cover the range, begun together: the index knows the record's length, and
-//! from it follows, to a few bytes, where the body begins.
+//! A head is one I/O, with the beginning of its object where that lies right behind it, and so is a range that begins
+//! with its part. The first of the other ranges is two, of the record's front (header and table) and of the checksum
+//! units that cover the range, begun together: the index knows the record's length, and from it follows, to a few bytes,
+//! where the body begins. The front is remembered ([`fronts`](super::fronts)), so whatever is read next of the part is one.
 
 use super::Found;
 use super::device::reads::{Begun, Reads, Unread};
@@ -12,6 +13,7 @@ use super::format::record::{
     CHECKSUM_UNIT, HEADER_BYTES, Kind, MAX_TABLE_BYTES, RecordHeader, body_start_bounds, is_intact,
 };
 use super::format::region::RegionLife;
+use super::fronts::Front;
 use super::index::Identity;
 use super::reach::{FIRST_BYTES, Reach, is_behind};
 use super::store::Store;
@@ -197,12 +199,10 @@ impl<'a> Sought<'a> {
         is_intact(table, 0, first).then(|| Bytes::copy_from_slice(first))
     }
 
-    async fn part(
-        &self,
-        reads: &Reads,
-        (key_hash, version, part): (u128, u64, u32),
-        range: Range<usize>,
-    ) -> Result<Bytes, Miss> {
+    async fn part(&self, reads: &Reads, name: (u128, u64, u32), range: Range<usize>) -> Result<Bytes, Miss> {
+        if let Some(front) = self.store.fronts.find(self.location, self.life) {
+            return self.part_behind(reads, &front, name, range).await;
+        }
         let front_end = (HEADER_BYTES + MAX_TABLE_BYTES).min(self.record_bytes());
         let (front, body) = if range.start < CHECKSUM_UNIT {
             let end = (front_end + range.end.next_multiple_of(CHECKSUM_UNIT)).min(self.record_bytes());
@@ -214,31 +214,36 @@ impl<'a> Sought<'a> {
         };
         let front = front.end().await?;
         let (header, table) = self.believe(front.all())?;
-        if (header.kind, header.key_hash, header.version, header.part)
-            != (Kind::Part, key_hash, version, part)
-        {
-            return Err(Miss::OtherKey);
-        }
-        if range.end > header.body_length as usize {
-            return Err(Miss::OutOfRange);
-        }
+        within(&header, name, &range)?;
         let body = match body {
             Some(body) => Some(body.end().await?),
             None => None,
         };
-        let holder = body.as_ref().unwrap_or(&front);
-        let units = header.covering(range.clone());
-        let bytes = holder
-            .get(header.body_start() + units.start..header.body_start() + units.end)
-            .ok_or(Miss::Corrupt)?;
-        if !is_intact(table, units.start / CHECKSUM_UNIT, bytes) {
-            return Err(Miss::Corrupt);
+        let bytes = cut(&header, table, body.as_ref().unwrap_or(&front), &range)?;
+        if range.end < header.body_length as usize {
+            self.store.fronts.keep(Front {
+                location: self.location,
+                life: self.life,
+                header,
+                table: table.into(),
+            });
         }
-        // Copied, so that the buffer is free for the next read and what is kept in RAM is as large as it says. What was
-        // just verified lies in the core's cache.
-        Ok(Bytes::copy_from_slice(
-            &bytes[range.start - units.start..range.end - units.start],
-        ))
+        Ok(bytes)
+    }
+
+    /// A range of a part whose front is known: one read, of what it needs and no more.
+    async fn part_behind(
+        &self,
+        reads: &Reads,
+        Front { header, table, .. }: &Front,
+        name: (u128, u64, u32),
+        range: Range<usize>,
+    ) -> Result<Bytes, Miss> {
+        within(header, name, &range)?;
+        let units = header.covering(range.clone());
+        let start = header.body_start();
+        let body = self.begin(reads, start + units.start..start + units.end)?;
+        cut(header, table, &body.end().await?, &range)
     }
 
     /// The bytes of the record in which the checksum units that cover `range` lie, wherever its body begins. `None`
@@ -287,6 +292,33 @@ impl<'a> Sought<'a> {
         }
         result
     }
+}
+
+/// Whether the header is that of the part we look for, and the part has the range.
+fn within(header: &RecordHeader, name: (u128, u64, u32), range: &Range<usize>) -> Result<(), Miss> {
+    if header.kind != Kind::Part || (header.key_hash, header.version, header.part) != name {
+        return Err(Miss::OtherKey);
+    }
+    match range.end <= header.body_length as usize {
+        true => Ok(()),
+        false => Err(Miss::OutOfRange),
+    }
+}
+
+/// The bytes of `range`, if the checksum units that cover it are intact.
+fn cut(header: &RecordHeader, table: &[u8], body: &Fetched, range: &Range<usize>) -> Result<Bytes, Miss> {
+    let units = header.covering(range.clone());
+    let bytes = body
+        .get(header.body_start() + units.start..header.body_start() + units.end)
+        .ok_or(Miss::Corrupt)?;
+    if !is_intact(table, units.start / CHECKSUM_UNIT, bytes) {
+        return Err(Miss::Corrupt);
+    }
+    // Copied, so that the buffer is free for the next read and what is kept in RAM is as large as it says. What was
+    // just verified lies in the core's cache.
+    Ok(Bytes::copy_from_slice(
+        &bytes[range.start - units.start..range.end - units.start],
+    ))
 }
 
 /// Some bytes of a record, on their way.

@@ -4,6 +4,7 @@ use super::aligned::AlignedBuffer;
 use super::device::{BLOCK_BYTES, Device};
 use super::format::region::{FooterEntry, RegionLife, Trailer};
 use super::format::{Geometry, Location, record::Kind};
+use super::fronts::Fronts;
 use super::index::{Identity, Index};
 use super::journal::Journal;
 use super::journal::keeper::Keeper;
@@ -29,6 +30,7 @@ pub(super) struct Store {
     pub(super) geometry: Geometry,
     pub(super) uuid: u128,
     pub(super) index: Index,
+    pub(super) fronts: Fronts,
     pub(super) removals: Removals,
     /// The purge journal as it was found, until somebody keeps it.
     pub(super) journal: Mutex<Option<(Journal, purge::Record)>>,
@@ -70,6 +72,7 @@ impl Store {
             geometry,
             uuid,
             index,
+            fronts: Fronts::new(),
             removals: Removals::default(),
             journal: Mutex::default(),
             keeper: OnceLock::new(),
