@@ -18,7 +18,8 @@ use super::device::BLOCK_BYTES;
 use super::format::Location;
 use super::format::record::Kind;
 use super::format::region::{FooterEntry, Region, RegionLife};
-use super::open_region::{OpenRegion, Staging, wipe};
+use super::open_region::{OpenRegion, staging_bytes, wipe};
+use super::outflow::{Landed, Outflow};
 use super::queue::{Record, Write};
 use super::reclaim::{Remains, read_record};
 use super::removals::Ticket;
@@ -54,8 +55,7 @@ pub(super) struct Log {
     placement: Placement,
     /// The region that each class fills.
     open: [Option<OpenRegion>; 2],
-    /// For the next region of each class.
-    spare: [Option<Staging>; 2],
+    outflow: Outflow,
     /// Records that cannot be found yet, oldest first.
     unpublished: VecDeque<Unpublished>,
     /// Whose head was admitted last: its only part comes right behind it.
@@ -115,7 +115,11 @@ impl Log {
             chance,
             placement,
             open: [None, None],
-            spare: [None, None],
+            outflow: Outflow::new(
+                store.device.clone(),
+                staging_bytes(&store.geometry),
+                store.metrics.clone(),
+            ),
             unpublished: VecDeque::new(),
             begun: None,
             written: 0,
@@ -167,8 +171,11 @@ impl Log {
         for class in Class::ALL {
             if let Some(open) = &mut self.open[class.index()] {
                 open.pad_to_block();
-                self.write_whole_blocks(class)?;
+                self.send_whole_blocks(class)?;
             }
+        }
+        while let Some(landed) = self.outflow.wait() {
+            self.land(landed?);
         }
         Ok(())
     }
@@ -194,8 +201,9 @@ impl Log {
             .try_for_each(|class| self.seal_class(class))
     }
 
-    /// Gives up what is staged: the device has failed.
+    /// Gives up what is staged and on its way: the device has failed.
     pub(super) fn abandon(&mut self) {
+        self.outflow.settle();
         self.open = [None, None];
         for lost in std::mem::take(&mut self.unpublished) {
             if let Origin::Put { ticket, resolver } = lost.origin {
@@ -277,7 +285,7 @@ impl Log {
             resolver,
         } = write;
         self.stage(class, &record, Origin::Put { ticket, resolver });
-        self.write_if_due(class)
+        self.send_if_due(class)
     }
 
     /// The class for a record, so that what is said of one key is in the order of sequences.
@@ -325,7 +333,7 @@ impl Log {
         let number = open.region.life.number;
         let (bytes, staging) = open.finish(&self.store)?;
         self.written += bytes;
-        self.spare[class.index()] = Some(staging);
+        self.outflow.give_back(staging);
         self.placement.regions.fill(class, number);
         self.unflushed = true;
         self.flush()?;
@@ -463,7 +471,7 @@ impl Log {
             self.open_region(Class::M)?;
         }
         self.stage(Class::M, record, origin);
-        self.write_if_due(Class::M)?;
+        self.send_if_due(Class::M)?;
         Ok(true)
     }
 
@@ -499,10 +507,8 @@ impl Log {
         self.next_sequence += 1;
         store.begin_life(life);
         store.note_opened(number, region.opened_seconds);
-        let staging = self.spare[class.index()]
-            .take()
-            .unwrap_or_else(|| Staging::new(&store.geometry));
-        self.open[class.index()] = Some(OpenRegion::new(region, store.uuid, staging));
+        let staging = self.outflow.staging();
+        self.open[class.index()] = Some(OpenRegion::new(region, store.uuid, &store.geometry, staging));
         Ok(())
     }
 
@@ -526,26 +532,39 @@ impl Log {
         }
     }
 
-    fn write_if_due(&mut self, class: Class) -> io::Result<()> {
+    fn send_if_due(&mut self, class: Class) -> io::Result<()> {
         if self.open[class.index()].as_ref().is_some_and(OpenRegion::is_due) {
-            self.write_whole_blocks(class)?;
+            self.send_whole_blocks(class)?;
         }
         Ok(())
     }
 
-    /// Writes the whole blocks that a class has staged, then lets the records be found that are written and were not
-    /// put after one that is not.
-    fn write_whole_blocks(&mut self, class: Class) -> io::Result<()> {
-        let Some(open) = &mut self.open[class.index()] else {
-            return Ok(());
-        };
-        let bytes = open.write_whole_blocks(&self.store)?;
-        self.written += bytes;
-        if bytes > 0 {
-            self.unflushed = true;
-            self.publish_written();
+    /// Sends the whole blocks that a class has staged, and sees what has been written meanwhile.
+    fn send_whole_blocks(&mut self, class: Class) -> io::Result<()> {
+        if self.outflow.is_full()
+            && let Some(landed) = self.outflow.wait()
+        {
+            self.land(landed?);
+        }
+        if let Some(open) = &mut self.open[class.index()] {
+            open.send_whole_blocks(&self.store.geometry, &mut self.outflow);
+        }
+        while let Some(landed) = self.outflow.poll() {
+            self.land(landed?);
         }
         Ok(())
+    }
+
+    /// Some blocks are written: records can be found that are in them and were not put after one that is not.
+    fn land(&mut self, landed: Landed) {
+        self.written += landed.bytes;
+        self.unflushed = true;
+        if let Some(open) = &mut self.open[landed.class.index()]
+            && open.region.life == landed.region
+        {
+            open.note_written(landed.end);
+        }
+        self.publish_written();
     }
 
     fn publish_written(&mut self) {

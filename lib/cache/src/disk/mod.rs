@@ -35,7 +35,7 @@ mod log;
 mod metrics;
 mod open_region;
 mod options;
-
+mod outflow;
 mod queue;
 mod reach;
 mod read;

@@ -1,23 +1,23 @@
 //! A region being filled: records are staged, written in whole blocks that are written once, and listed at the end.
 //!
 //! ```text
-//!                    written ─┐          ┌─ written + staged
-//! region  ├ header ┼ records ┼ staged … ┤ free                ┤ kept for end mark and footer ┤
+//!                  written ─┐         sent ─┐          ┌─ sent + staged
+//! region  ├ header ┼ records ┼ on their way ┼ staged … ┤ free      ┤ kept for end mark and footer ┤
 //! ```
 
 use super::aligned::AlignedBuffer;
-use super::device::BLOCK_BYTES;
+use super::device::{BLOCK_BYTES, Buffer};
 use super::format::expiry::Expiry;
 use super::format::record::{
     HEADER_BYTES, Kind, MAX_TABLE_BYTES, RecordHeader, body_start_bounds, encode_record,
 };
 use super::format::region::{FooterEntry, Region, encode_footer, footer_bytes};
 use super::format::{Geometry, UNIT_BYTES};
+use super::outflow::{Landed, Outflow};
 use super::queue::Record;
 use super::store::Store;
 use std::collections::HashSet;
 use std::io;
-use std::time::Instant;
 
 /// So much staged is written without waiting for company: large enough to be sequential for any drive. Regions
 /// smaller than 8 MiB write an eighth of themselves.
@@ -29,47 +29,43 @@ const STAGING_BYTES: usize =
 /// So many keys are remembered that were overtaken while a region was open: 2 MB. Then it takes nothing more, full or not.
 const MOST_NAMED_LATER: usize = 65_536;
 
-/// Records on their way to the device, in the blocks in which they will be written.
-pub(super) struct Staging {
-    buffer: AlignedBuffer,
-    staged: usize,
-    /// So much is written without waiting for company.
-    write_bytes: usize,
-}
-
 /// The region that one log fills.
 pub(super) struct OpenRegion {
     pub(super) region: Region,
-    /// From the region's start, in bytes; staging begins here. Whole blocks.
+    /// From the region's start, in bytes: so much is on the device. Whole blocks.
     written: u64,
+    /// So much is on the device or on its way; staging begins here. Whole blocks.
+    sent: u64,
     entries: Vec<FooterEntry>,
     /// The keys of heads and tombstones that were put since it was opened to regions opened after it.
     named_later: HashSet<u128>,
-    staging: Staging,
+    /// Records that are yet to be sent, in the blocks in which they will be written.
+    staging: Buffer,
+    staged: usize,
+    /// So much is sent without waiting for company.
+    due_bytes: usize,
 }
 
-impl Staging {
-    pub(super) fn new(geometry: &Geometry) -> Staging {
-        let region_bytes = geometry.region_bytes as usize;
-        Staging {
-            buffer: AlignedBuffer::zeroed(STAGING_BYTES.min(region_bytes)),
-            staged: 0,
-            write_bytes: WRITE_BYTES.min(region_bytes / 8),
-        }
-    }
+/// Memory that holds what a log gathers before it is sent.
+pub(super) fn staging_bytes(geometry: &Geometry) -> usize {
+    STAGING_BYTES
+        .min(geometry.region_bytes as usize)
+        .next_multiple_of(BLOCK_BYTES)
 }
 
 impl OpenRegion {
     /// Begins with the header, which is written together with the first records.
-    pub(super) fn new(region: Region, uuid: u128, mut staging: Staging) -> OpenRegion {
-        region.encode(uuid, &mut staging.buffer[..BLOCK_BYTES]);
-        staging.staged = BLOCK_BYTES;
+    pub(super) fn new(region: Region, uuid: u128, geometry: &Geometry, mut staging: Buffer) -> OpenRegion {
+        region.encode(uuid, &mut staging[..BLOCK_BYTES]);
         OpenRegion {
             region,
             written: 0,
+            sent: 0,
             entries: Vec::new(),
             named_later: HashSet::new(),
             staging,
+            staged: BLOCK_BYTES,
+            due_bytes: WRITE_BYTES.min(geometry.region_bytes as usize / 8),
         }
     }
 
@@ -104,7 +100,7 @@ impl OpenRegion {
 
     /// Whether enough is staged to be written.
     pub(super) fn is_due(&self) -> bool {
-        self.staging.staged >= self.staging.write_bytes
+        self.staged >= self.due_bytes
     }
 
     /// Whether everything up to `end` of the region is written.
@@ -128,8 +124,8 @@ impl OpenRegion {
         }
         let offset = self.end();
         let pieces = record.pieces.iter().map(|piece| &piece[..]);
-        let span = encode_record(header, pieces, &mut self.staging.buffer[self.staging.staged..]);
-        self.staging.staged += span as usize;
+        let span = encode_record(header, pieces, &mut self.staging[self.staged..]);
+        self.staged += span as usize;
         let entry = FooterEntry {
             key_hash: record.key_hash,
             version: record.version,
@@ -145,45 +141,53 @@ impl OpenRegion {
 
     /// Fills up the last block that is staged: it can be written then, and never will be again.
     pub(super) fn pad_to_block(&mut self) {
-        let staged = self.staging.staged;
+        let staged = self.staged;
         let padding = staged.next_multiple_of(BLOCK_BYTES) - staged;
         if padding > 0 {
-            let target = &mut self.staging.buffer[staged..staged + padding];
+            let target = &mut self.staging[staged..staged + padding];
             target.fill(0);
             RecordHeader::filler(Kind::Padding, self.region.life.life, padding).encode(target);
-            self.staging.staged += padding;
+            self.staged += padding;
         }
     }
 
-    /// Writes the whole blocks that are staged. Returns their bytes.
-    pub(super) fn write_whole_blocks(&mut self, store: &Store) -> io::Result<u64> {
-        let ready = self.staging.staged - self.staging.staged % BLOCK_BYTES;
+    /// Sends the whole blocks that are staged on their way, which is not full.
+    pub(super) fn send_whole_blocks(&mut self, geometry: &Geometry, outflow: &mut Outflow) {
+        let ready = self.staged - self.staged % BLOCK_BYTES;
         if ready == 0 {
-            return Ok(0);
+            return;
         }
-        let start = Instant::now();
-        let offset = store.geometry.start_of(self.region.life.number) + self.written;
-        store.device.write_at(offset, &self.staging.buffer[..ready])?;
-        store.metrics.write_seconds.observe(start.elapsed().as_secs_f64());
-        store.metrics.bytes_written.inc_by(ready as u64);
-        self.written += ready as u64;
-        let Staging { buffer, staged, .. } = &mut self.staging;
-        buffer.copy_within(ready..*staged, 0);
-        *staged -= ready;
-        Ok(ready as u64)
+        let mut next = outflow.staging();
+        let left = self.staged - ready;
+        next[..left].copy_from_slice(&self.staging[ready..self.staged]);
+        let offset = geometry.start_of(self.region.life.number) + self.sent;
+        self.sent += ready as u64;
+        self.staged = left;
+        let what = Landed {
+            class: self.region.class,
+            region: self.region.life,
+            end: self.sent,
+            bytes: ready as u64,
+        };
+        outflow.send(offset, std::mem::replace(&mut self.staging, next), what);
     }
 
-    /// Lists what was written, all of it; the region is full. Returns the bytes written and the staging for the next
-    /// region. Not flushed.
-    pub(super) fn finish(self, store: &Store) -> io::Result<(u64, Staging)> {
-        debug_assert_eq!(self.staging.staged, 0);
+    /// Everything up to `end` is on the device.
+    pub(super) fn note_written(&mut self, end: u64) {
+        self.written = end;
+    }
+
+    /// Lists what was written, all of it; the region is full. Returns the bytes written and the memory for staging. Not
+    /// flushed.
+    pub(super) fn finish(self, store: &Store) -> io::Result<(u64, Buffer)> {
+        debug_assert_eq!((self.staged, self.written), (0, self.sent));
         let bytes = write_end(store, self.region, self.written, &self.entries)?;
         Ok((bytes, self.staging))
     }
 
     /// Where the next record begins, from the region's start.
     fn end(&self) -> u64 {
-        self.written + self.staging.staged as u64
+        self.sent + self.staged as u64
     }
 }
 

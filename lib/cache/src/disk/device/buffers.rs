@@ -179,6 +179,12 @@ impl Buffer {
     pub(super) fn lasting(&self) -> Option<u16> {
         self.memory.as_ref()?.lasting
     }
+
+    /// Shows the first `length` bytes of its memory, or all of it when that is less.
+    pub(in crate::disk) fn resize(&mut self, length: usize) {
+        let memory = self.memory.as_ref().map_or(0, |memory| memory.bytes.len());
+        self.length = length.min(memory);
+    }
 }
 
 /// Memory that belongs to nobody's stock: freed when it is dropped.

@@ -4,7 +4,7 @@ use super::{Buffer, Completion, Device, Transfer};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
 /// Writes that were begun, ended in the order they were begun in, whatever order the device has. Dropped, it waits
 /// for nothing: each write owns its buffer until the device has answered.
@@ -62,16 +62,33 @@ impl Writes {
     /// Waits for the write that was begun first. `None` when none is under way. The buffer can be filled anew.
     pub fn finish_oldest(&mut self) -> Option<(io::Result<()>, Buffer)> {
         let UnderWay { offset, end } = self.under_way.pop_front()?;
-        let Ok((result, buffer)) = end.recv() else {
+        Some(self.judge(offset, end.recv().ok()))
+    }
+
+    /// The write that was begun first, if it has ended.
+    pub fn try_finish_oldest(&mut self) -> Option<(io::Result<()>, Buffer)> {
+        let oldest = self.under_way.front()?;
+        let end = match oldest.end.try_recv() {
+            Ok(end) => Some(end),
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Disconnected) => None,
+        };
+        let offset = oldest.offset;
+        self.under_way.pop_front();
+        Some(self.judge(offset, end))
+    }
+
+    fn judge(&self, offset: u64, end: Option<(io::Result<()>, Buffer)>) -> (io::Result<()>, Buffer) {
+        let Some((result, buffer)) = end else {
             let lost = io::Error::new(io::ErrorKind::BrokenPipe, "the device's engine has lost a write");
-            return Some((Err(lost), super::aligned::AlignedBuffer::zeroed(0).into()));
+            return (Err(lost), super::aligned::AlignedBuffer::zeroed(0).into());
         };
         match result {
             // Too many reads wait for the engine. This one must be made all the same.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Some((self.device.write_at(offset, &buffer), buffer))
+                (self.device.write_at(offset, &buffer), buffer)
             }
-            result => Some((result, buffer)),
+            result => (result, buffer),
         }
     }
 }
