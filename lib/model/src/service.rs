@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Period, Tier};
+use crate::{Period, Size, Tier};
 
 /// Host names, origins and rules of one delivered site.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,7 +50,26 @@ pub struct Service {
     /// Headers set, added or removed on the way, in order.
     #[serde(default)]
     pub header_rules: Vec<HeaderRule>,
+    /// Methods answered beside GET, HEAD and OPTIONS, such as `POST`; `*` stands for every one but CONNECT and TRACE.
+    /// What they ask for goes to the origin each time; nothing of it is stored, joined or asked twice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    /// The largest body of a request that is passed on; beyond it 413. A body is passed on as it comes and never held as
+    /// a whole, so this protects the origin, not the nodes.
+    #[serde(default = "default_request_body_max")]
+    pub request_body_max: Size,
+    /// Whether a GET or HEAD that has a body goes to the origin with it, past the cache. Otherwise the body is dropped,
+    /// which is right for all but a few search interfaces (RFC 9110 §9.3.1).
+    #[serde(default)]
+    pub pass_get_bodies: bool,
+    /// Protocols that a client may switch its HTTP/1.1 connection to (RFC 9110 §7.8), such as `websocket`. Requests for
+    /// others are answered as if they had not asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upgrades: Vec<String>,
 }
+
+/// Stands for every method in [`Service::methods`].
+pub const ANY_METHOD: &str = "*";
 
 /// One origin of a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,6 +95,10 @@ fn one() -> f64 {
 
 fn default_max_connections() -> u32 {
     256
+}
+
+fn default_request_body_max() -> Size {
+    Size(64 << 20)
 }
 
 fn a_second() -> Period {

@@ -9,6 +9,7 @@
 pub mod app;
 pub mod config;
 pub mod flow;
+pub mod framing;
 pub mod front;
 pub mod headers;
 pub mod log;

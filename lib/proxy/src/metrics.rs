@@ -1,7 +1,9 @@
 //! What the life of a request counts. Front door, cache, upstreams and log have their own.
 
 use model::Tier;
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 /// How the cache took part in an answer; the `result` label and the log's `cache` field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +63,9 @@ pub struct Metrics {
     bytes: IntCounterVec,
     cut: IntCounterVec,
     resumed: IntCounterVec,
+    invalidations: IntCounterVec,
+    tunnels: IntCounterVec,
+    tunnels_open: IntGaugeVec,
     first_byte: HistogramVec,
     /// Requests for hosts no service answers to.
     pub misdirected: IntCounter,
@@ -79,6 +84,10 @@ pub struct ServiceMetrics {
     pub cut: IntCounter,
     /// Times an answer went on from a new fill after the cache had lost its bytes.
     pub resumed: IntCounter,
+    /// Answers to unsafe requests that made what was stored invalid.
+    pub invalidations: IntCounter,
+    tunnels: IntCounter,
+    tunnels_open: IntGauge,
     /// Seconds from the request's head to the answer's, for what was not a hit.
     pub first_byte: Histogram,
 }
@@ -126,6 +135,27 @@ impl Metrics {
                 ),
                 &["service", "tier"],
             )?,
+            invalidations: IntCounterVec::new(
+                Opts::new(
+                    "millrace_invalidations_total",
+                    "Answers to requests such as POST that made what was stored for their URL invalid. As many as succeed.",
+                ),
+                &["service", "tier"],
+            )?,
+            tunnels: IntCounterVec::new(
+                Opts::new(
+                    "millrace_tunnels_total",
+                    "Connections that were switched to another protocol, such as WebSocket.",
+                ),
+                &["service", "tier"],
+            )?,
+            tunnels_open: IntGaugeVec::new(
+                Opts::new(
+                    "millrace_tunnels",
+                    "Connections that speak another protocol now. Each holds a connection at both ends, and a drain waits for it.",
+                ),
+                &["service", "tier"],
+            )?,
             first_byte: HistogramVec::new(
                 HistogramOpts::new(
                     "millrace_first_byte_seconds",
@@ -150,6 +180,9 @@ impl Metrics {
         registry.register(Box::new(metrics.bytes.clone()))?;
         registry.register(Box::new(metrics.cut.clone()))?;
         registry.register(Box::new(metrics.resumed.clone()))?;
+        registry.register(Box::new(metrics.invalidations.clone()))?;
+        registry.register(Box::new(metrics.tunnels.clone()))?;
+        registry.register(Box::new(metrics.tunnels_open.clone()))?;
         registry.register(Box::new(metrics.first_byte.clone()))?;
         registry.register(Box::new(metrics.misdirected.clone()))?;
         registry.register(Box::new(metrics.worlds_refused.clone()))?;
@@ -171,12 +204,32 @@ impl Metrics {
             bytes: self.bytes.with_label_values(&[service, tier]),
             cut: self.cut.with_label_values(&[service, tier]),
             resumed: self.resumed.with_label_values(&[service, tier]),
+            invalidations: self.invalidations.with_label_values(&[service, tier]),
+            tunnels: self.tunnels.with_label_values(&[service, tier]),
+            tunnels_open: self.tunnels_open.with_label_values(&[service, tier]),
             first_byte: self.first_byte.with_label_values(&[service, tier]),
         }
     }
 }
 
+/// A connection that speaks another protocol, counted until this is dropped.
+#[must_use = "dropping it says that the connection has ended"]
+pub struct OpenTunnel(IntGauge);
+
+impl Drop for OpenTunnel {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 impl ServiceMetrics {
+    /// Counts a connection that was switched to another protocol.
+    pub fn open_tunnel(&self) -> OpenTunnel {
+        self.tunnels.inc();
+        self.tunnels_open.inc();
+        OpenTunnel(self.tunnels_open.clone())
+    }
+
     /// Counts one answer.
     pub fn count(&self, status: http::StatusCode, result: CacheResult) {
         let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;

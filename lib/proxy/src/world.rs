@@ -7,6 +7,7 @@ use std::sync::Arc;
 use model::hosts::HostTable;
 use model::{Service, Snapshot, Tier};
 
+use crate::flow::route::Methods;
 use crate::headers::rules::Place;
 use crate::headers::{CdnLoop, Pseudonym, Rules, Via};
 use crate::metrics::{Metrics, ServiceMetrics};
@@ -33,6 +34,8 @@ pub struct ServiceWorld {
     pub service: Service,
     /// Its header rules for this node.
     pub rules: Rules,
+    /// The methods it answers.
+    pub methods: Methods,
     /// Whom this node asks for its content.
     pub candidates: Candidates,
     /// Its counters, resolved once.
@@ -109,6 +112,7 @@ impl World {
             let compiled = Arc::new(ServiceWorld {
                 name: service_name.as_str().into(),
                 rules,
+                methods: Methods::compile(&service.methods),
                 candidates: Candidates::compile(snapshot, service, &identity.site, tier),
                 metrics: metrics.of_service(service_name, tier),
                 service: service.clone(),

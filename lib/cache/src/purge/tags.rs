@@ -21,6 +21,7 @@ pub const TAG_BYTES_MAX: usize = 1024;
 const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
 const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
+const CACHE_GROUP_INVALIDATION: HeaderName = HeaderName::from_static("cache-group-invalidation");
 
 /// Beyond [`TAGS_MAX`] or [`TAG_BYTES_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,13 +68,23 @@ pub fn for_each(fields: &HeaderMap, mut each: impl FnMut(&[u8])) -> Result<(), T
     Ok(())
 }
 
-/// The members of `Cache-Groups` that are strings; its parameters mean nothing (RFC 9875 §2).
+/// The groups that an answer to an unsafe request invalidates (`Cache-Group-Invalidation`, RFC 9875 §3), in order. Those
+/// that no object can belong to are left out.
+#[must_use]
+pub fn invalidated_groups(fields: &HeaderMap) -> Vec<String> {
+    let mut groups = strings(fields, &CACHE_GROUP_INVALIDATION);
+    groups.retain(|group| (1..=TAG_BYTES_MAX).contains(&group.len()));
+    groups
+}
+
+/// The members of `Cache-Groups` (RFC 9875 §2).
 fn groups(fields: &HeaderMap) -> Vec<String> {
-    let lines: Vec<&[u8]> = fields
-        .get_all(CACHE_GROUPS)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
+    strings(fields, &CACHE_GROUPS)
+}
+
+/// The members of a structured list that are strings; its parameters mean nothing. A field that is none is ignored.
+fn strings(fields: &HeaderMap, name: &HeaderName) -> Vec<String> {
+    let lines: Vec<&[u8]> = fields.get_all(name).iter().map(HeaderValue::as_bytes).collect();
     if lines.is_empty() {
         return Vec::new();
     }
@@ -92,6 +103,22 @@ fn groups(fields: &HeaderMap) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_to_invalidate_are_the_strings_of_a_structured_list() {
+        for (value, expected) in [
+            (r#""a", "b c";x=1, token, 5, "" "#, &["a", "b c"][..]),
+            (r#""a", "#, &[]),
+            ("a, b", &[]),
+        ] {
+            let mut fields = HeaderMap::new();
+            fields.append(
+                CACHE_GROUP_INVALIDATION,
+                HeaderValue::from_str(value.trim()).unwrap(),
+            );
+            assert_eq!(invalidated_groups(&fields), expected, "{value}");
+        }
+    }
 
     /// Fields as they came.
     type Lines<'a> = &'a [(&'static str, &'a str)];

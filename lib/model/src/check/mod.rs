@@ -1,6 +1,7 @@
 //! What can be wrong with a snapshot, all of it at once.
 
 mod header_rules;
+mod methods;
 mod nodes;
 mod services;
 #[cfg(test)]

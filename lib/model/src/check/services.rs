@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Complaints, header_rules};
+use super::{Complaints, header_rules, methods};
 use crate::{
     Period, Service, Snapshot,
     address::{OriginAddress, is_authority, is_private},
@@ -53,6 +53,7 @@ pub(super) fn check(snapshot: &Snapshot, complaints: &mut Complaints) {
                 format!("count from 0, and stay below {PATH_SEGMENTS_MAX}"),
             );
         }
+        methods::check(service, &at, complaints);
         header_rules::check(&service.header_rules, &format!("{at}.header_rules"), complaints);
     }
 }

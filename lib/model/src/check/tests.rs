@@ -35,6 +35,10 @@ fn right() -> Value {
                 "stale_if_error": "10m",
                 "query": { "all-but": ["token", "%C3%B6"] },
                 "content_id": { "path_segment": 0 },
+                "methods": ["POST", "BREW", "*"],
+                "request_body_max": "1GiB",
+                "pass_get_bodies": true,
+                "upgrades": ["websocket"],
                 "header_rules": [
                     { "tier": "edge", "on": "response", "action": "set", "name": "X-Region", "value": "{site} {\"a\":1}" },
                     { "on": "request", "action": "add", "name": "X-Node", "value": "{node}, {region}" },
@@ -66,6 +70,35 @@ fn each_mistake_meets_its_complaint() {
     let set = |value: &str| json!({ "on": "request", "action": "set", "name": "X-A", "value": value });
     let table = [
         ("/cdn", json!("Test CDN"), "cdn", "not a name"),
+        (
+            "methods",
+            json!(["PO ST"]),
+            "methods[0]",
+            "not the name of a method",
+        ),
+        ("methods", json!(["GET"]), "methods[0]", "answered anyway"),
+        (
+            "methods",
+            json!(["PUT", "TRACE"]),
+            "methods[1]",
+            "never let through",
+        ),
+        ("methods", json!(["post"]), "methods[0]", "told apart by case"),
+        ("methods", json!(["PUT", "PUT"]), "methods[1]", "listed twice"),
+        (
+            "methods",
+            json!((0..65).map(|nth| format!("M{nth}")).collect::<Vec<_>>()),
+            "methods",
+            "more than 64",
+        ),
+        (
+            "upgrades",
+            json!(["WebSocket"]),
+            "upgrades[0]",
+            "not the name of a protocol",
+        ),
+        ("upgrades", json!(["h2c"]), "upgrades[0]", "never switched"),
+        ("upgrades", json!(["a", "a"]), "upgrades[1]", "listed twice"),
         ("/cdn", json!(""), "cdn", "not a name"),
         (
             "/sites/Ams 2",

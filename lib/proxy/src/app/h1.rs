@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io::Write as _;
+use std::task::{Context, Poll};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::Version;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 
 use crate::flow::{AnswerHead, Body, ClientGone, Downstream};
-use crate::front::Http1;
+use crate::framing;
+use crate::front::{BodyEnd, Http1};
 
 /// Room for an answer's head before it has to grow.
 const HEAD_BYTES: usize = 1024;
@@ -17,6 +19,7 @@ pub(super) struct Answer<'a> {
     connection: &'a mut Http1,
     version: Version,
     keeps: bool,
+    takes_trailers: bool,
     framing: Framing,
 }
 
@@ -27,17 +30,23 @@ enum Framing {
     Counted(u64),
     /// By a last chunk.
     Chunked,
-    /// By the end of the connection (HTTP/1.0).
+    /// By the end of the connection (HTTP/1.0, and what came after 101).
     Close,
 }
 
 impl<'a> Answer<'a> {
     /// The answer goes to `connection`; `keeps` says whether that may serve another request.
-    pub(super) fn new(connection: &'a mut Http1, version: Version, keeps: bool) -> Answer<'a> {
+    pub(super) fn new(
+        connection: &'a mut Http1,
+        version: Version,
+        keeps: bool,
+        takes_trailers: bool,
+    ) -> Answer<'a> {
         Answer {
             connection,
             version,
             keeps,
+            takes_trailers,
             framing: Framing::Counted(0),
         }
     }
@@ -49,22 +58,19 @@ impl<'a> Answer<'a> {
 
     fn head(&mut self, head: &AnswerHead<'_>) -> Bytes {
         let mut wire = BytesMut::with_capacity(HEAD_BYTES);
-        wire.put_slice(b"HTTP/1.1 ");
-        wire.put_slice(head.status.as_str().as_bytes());
-        wire.put_u8(b' ');
-        wire.put_slice(head.status.canonical_reason().unwrap_or("").as_bytes());
-        wire.put_slice(b"\r\n");
+        put_status(head.status, &mut wire);
         if let Some(stored) = &head.stored {
             wire.put_slice(stored.wire);
         }
         for (name, value) in &head.own {
-            wire.put_slice(name.as_str().as_bytes());
-            wire.put_slice(b": ");
-            wire.put_slice(value.as_bytes());
-            wire.put_slice(b"\r\n");
+            put_field(name, value, &mut wire);
         }
         self.frame(head.body, &mut wire);
-        if !self.goes_on() {
+        // What is left of a body is not waited for.
+        self.keeps &= self.connection.has_read_request();
+        if head.body == Body::Tunnel {
+            self.connection.begin_tunnel();
+        } else if !self.goes_on() {
             wire.put_slice(b"connection: close\r\n");
         } else if self.version == Version::HTTP_10 {
             wire.put_slice(b"connection: keep-alive\r\n");
@@ -90,7 +96,7 @@ impl<'a> Answer<'a> {
                 wire.put_slice(b"transfer-encoding: chunked\r\n");
                 Framing::Chunked
             }
-            Body::Unsized => Framing::Close,
+            Body::Unsized | Body::Tunnel => Framing::Close,
         };
     }
 
@@ -100,8 +106,8 @@ impl<'a> Answer<'a> {
         match &mut self.framing {
             Framing::Counted(left) => *left = left.checked_sub(bytes).ok_or(ClientGone)?,
             Framing::Chunked if bytes > 0 => {
-                pieces.push_front(Bytes::from(format!("{bytes:x}\r\n")));
-                pieces.push_back(Bytes::from_static(b"\r\n"));
+                pieces.push_front(framing::chunk_head(bytes));
+                pieces.push_back(framing::CHUNK_END);
             }
             Framing::Chunked | Framing::Close => {}
         }
@@ -127,11 +133,62 @@ impl Downstream for Answer<'_> {
             Framing::Counted(0) | Framing::Close => Ok(()),
             Framing::Counted(_) => Err(ClientGone),
             Framing::Chunked => {
-                let mut last = VecDeque::from([Bytes::from_static(b"0\r\n\r\n")]);
+                let mut last = VecDeque::from([framing::last_chunk(&HeaderMap::new())]);
                 self.connection.send(&mut last).await.map_err(|_| ClientGone)
             }
         }
     }
+
+    async fn finish_with(&mut self, trailers: HeaderMap) -> Result<(), ClientGone> {
+        if !self.takes_trailers || self.framing != Framing::Chunked {
+            // Trailers may be dropped (RFC 9110 §6.5.1); merged into the head they may not.
+            return self.finish().await;
+        }
+        let mut last = VecDeque::from([framing::last_chunk(&trailers)]);
+        self.connection.send(&mut last).await.map_err(|_| ClientGone)
+    }
+
+    async fn interim(&mut self, status: StatusCode, fields: HeaderMap) -> Result<(), ClientGone> {
+        // HTTP/1.0 knows no interim answers (RFC 9110 §15.2).
+        if self.version != Version::HTTP_11 {
+            return Ok(());
+        }
+        let mut wire = BytesMut::with_capacity(HEAD_BYTES);
+        put_status(status, &mut wire);
+        for (name, value) in &fields {
+            put_field(name, value, &mut wire);
+        }
+        wire.put_slice(b"\r\n");
+        let mut pieces = VecDeque::from([wire.freeze()]);
+        self.connection.send(&mut pieces).await.map_err(|_| ClientGone)
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyEnd>> {
+        self.connection.poll_body(cx)
+    }
+
+    fn rest_body(&mut self) {
+        self.connection.rest_body();
+    }
+
+    fn take_trailers(&mut self) -> HeaderMap {
+        self.connection.take_trailers()
+    }
+}
+
+fn put_status(status: StatusCode, wire: &mut BytesMut) {
+    wire.put_slice(b"HTTP/1.1 ");
+    wire.put_slice(status.as_str().as_bytes());
+    wire.put_u8(b' ');
+    wire.put_slice(status.canonical_reason().unwrap_or("").as_bytes());
+    wire.put_slice(b"\r\n");
+}
+
+fn put_field(name: &HeaderName, value: &HeaderValue, wire: &mut BytesMut) {
+    wire.put_slice(name.as_str().as_bytes());
+    wire.put_slice(b": ");
+    wire.put_slice(value.as_bytes());
+    wire.put_slice(b"\r\n");
 }
 
 fn put_length(wire: &mut BytesMut, length: u64) {

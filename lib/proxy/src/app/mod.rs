@@ -1,6 +1,6 @@
 //! Joins the front door's connections to the flow: one app per core.
 //!
-//! HTTP/1 is ours from end to end (`h1`); Pingora frames HTTP/2 (`h2`).
+//! HTTP/1 is ours from end to end (`h1`); the crate `h2` frames HTTP/2 (`h2`).
 
 mod h1;
 mod h2;
@@ -13,9 +13,11 @@ use model::Moment;
 use pingora_core::server::ShutdownWatch;
 
 use crate::flow::{self, Request};
-use crate::front::{Application, ConnectionInfo, FrontConfig, Http1, RequestHead};
+use crate::front::{Application, ConnectionInfo, Framing, FrontConfig, Http1, RequestHead};
+use crate::headers::trailers;
 use crate::log::Protocol;
 use crate::node::Core;
+use crate::upstream::RequestBody;
 
 /// What one core answers with.
 pub struct App {
@@ -40,9 +42,10 @@ impl Application for App {
     async fn serve_http1(&self, mut connection: Http1, shutdown: &ShutdownWatch) {
         let info = Arc::clone(connection.info());
         while let Some(head) = connection.next().await {
-            let keeps = head.keeps && !*shutdown.borrow();
+            let keeps = head.wants_to_go_on && !*shutdown.borrow();
             let request = request(&head, &info);
-            let mut answer = h1::Answer::new(&mut connection, head.version, keeps);
+            let takes_trailers = trailers::are_wanted(&head.fields);
+            let mut answer = h1::Answer::new(&mut connection, head.version, keeps, takes_trailers);
             let trail = flow::serve(&self.core, &request, &mut answer).await;
             let goes_on = answer.goes_on();
             record::record(&self.core, &request, &trail, Protocol::Http1);
@@ -70,6 +73,12 @@ fn request<'a>(head: &'a RequestHead, info: &'a ConnectionInfo) -> Request<'a> {
         target: head.target(),
         fields: &head.fields,
         client: info.peer,
+        body: match head.framing {
+            Framing::Nothing => RequestBody::None,
+            Framing::Sized(length) => RequestBody::Sized(length),
+            Framing::Coded => RequestBody::Unsized,
+        },
+        awaits_continue: head.awaits_continue,
         tls: info.tls.as_ref(),
         now: Moment(daemon::clock::now_millis()),
         started: Instant::now(),

@@ -54,6 +54,15 @@ const SEND_TIMEOUT: Knob<Period> = Knob {
     most: seconds(3600),
 };
 
+/// How long a client may send nothing in the middle of a request's body; then 408 and the connection is closed. Too short
+/// drops uploads on bad networks; too long lets a few machines hold many connections, here and at the origin.
+const BODY_TIMEOUT: Knob<Period> = Knob {
+    key: "body_timeout",
+    default: seconds(30),
+    least: seconds(1),
+    most: seconds(3600),
+};
+
 /// Bytes of a request's head, request line included. Beyond it 431. A player sends 1 or 2 KiB.
 const MAX_HEADER: Knob<Size> = Knob {
     key: "max_header",
@@ -179,6 +188,7 @@ fn front(
         header_timeout: HEADER_TIMEOUT.read(listen).0,
         idle_timeout: IDLE_TIMEOUT.read(listen).0,
         send_timeout: SEND_TIMEOUT.read(listen).0,
+        body_timeout: BODY_TIMEOUT.read(listen).0,
         max_header_bytes: usize::try_from(MAX_HEADER.read(listen).0).unwrap_or(HIGHEST_MAX_HEADER_BYTES),
         drain_timeout: DRAIN_TIMEOUT.read(listen).0,
         tls,

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
+use std::task::{Context, Poll};
 
+use crate::front::BodyEnd;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -30,6 +32,8 @@ pub enum Body {
     Sized(u64),
     /// Bytes until the end; nobody knows yet how many.
     Unsized,
+    /// After 101: what both sides speak from now on, until one of them ends it.
+    Tunnel,
 }
 
 /// Fields that are the same for every answer from one stored object.
@@ -67,4 +71,24 @@ pub trait Downstream: Send {
 
     /// Ends the body. An answer that is dropped without it reaches the client as broken off.
     fn finish(&mut self) -> impl Future<Output = Result<(), ClientGone>> + Send;
+
+    /// Ends the body with trailer fields, where the client takes any.
+    fn finish_with(&mut self, trailers: HeaderMap) -> impl Future<Output = Result<(), ClientGone>> + Send;
+
+    /// Sends an interim answer (1xx), where the client's protocol knows such.
+    fn interim(
+        &mut self,
+        status: StatusCode,
+        fields: HeaderMap,
+    ) -> impl Future<Output = Result<(), ClientGone>> + Send;
+
+    /// The next bytes of the request's body, each as it comes; `None` at its end. A client that waits to be told to send
+    /// it is told so first. Who does not ask holds the client back.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyEnd>>;
+
+    /// Nobody asks for the body for a while: its client is not to blame for what does not come.
+    fn rest_body(&mut self);
+
+    /// The trailer fields of the request's body, once it was read to its end.
+    fn take_trailers(&mut self) -> HeaderMap;
 }

@@ -21,7 +21,7 @@ use super::variants;
 use crate::headers::ErrorType;
 use crate::node::Core;
 use crate::upstream::exchange::Outgoing;
-use crate::upstream::{Asked, Source, Unanswered};
+use crate::upstream::{Asked, Nobody, Source, Unanswered};
 use crate::world::{ServiceWorld, World};
 
 /// How long an uncacheable answer is remembered, so that later requests for it do not queue behind each other.
@@ -113,14 +113,14 @@ async fn run(core: Arc<Core>, errand: Errand, lead: Lead, tell: oneshot::Sender<
                 revalidated: true,
             });
             if let Ok((answered, _)) = asked {
-                answered.release(&core.connections).await;
+                answered.release(&core.connections);
             }
             return;
         }
         // It may be kept no longer, or the 304 speaks of something else: fetch it whole.
         if let Ok((answered, _)) = asked {
             // Given back first: the next question may need the very permit.
-            answered.release(&core.connections).await;
+            answered.release(&core.connections);
         }
         asked = ask(&core, &errand, Vec::new()).await;
     }
@@ -164,7 +164,13 @@ async fn ask(
     let asked = core
         .node
         .upstreams
-        .ask(&core.connections, candidates, &outgoing, request_time)
+        .ask(
+            &core.connections,
+            candidates,
+            &outgoing,
+            &mut Nobody,
+            request_time,
+        )
         .await?;
     Ok((
         asked,
@@ -333,7 +339,7 @@ async fn fill(core: &Arc<Core>, mut asked: Asked, mut filler: Filler) {
             }
             Ok(None) => {
                 filler.finish();
-                asked.release(&core.connections).await;
+                asked.release(&core.connections);
                 return;
             }
             Err(error) => {

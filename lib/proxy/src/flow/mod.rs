@@ -19,6 +19,7 @@
 pub mod deliver;
 pub mod downstream;
 pub mod fetch;
+mod invalidate;
 pub mod outgoing;
 pub mod own;
 pub mod plan;
@@ -27,6 +28,7 @@ pub mod request;
 pub mod route;
 pub mod status;
 pub mod trail;
+mod upload;
 pub mod variants;
 
 use std::sync::Arc;
@@ -45,6 +47,7 @@ pub use trail::Trail;
 use crate::headers::{ErrorType, RequestId, Trace};
 use crate::metrics::CacheResult;
 use crate::node::Core;
+use crate::upstream::RequestBody;
 use crate::world::{ServiceWorld, World};
 use deliver::Delivered;
 use fetch::{Errand, Fetched};
@@ -185,8 +188,11 @@ impl Known {
 
 impl<D: Downstream> Visit<'_, '_, D> {
     async fn serve(&mut self) -> Result<(), ClientGone> {
-        if *self.reply.request.method == Method::OPTIONS {
+        if !matches!(*self.reply.request.method, Method::GET | Method::HEAD) {
             return Box::pin(self.relay(Forwarded::Method)).await;
+        }
+        if self.goes_past_the_cache() {
+            return Box::pin(self.relay(Forwarded::Request)).await;
         }
         let mut lost = false;
         for _ in 0..ATTEMPTS_MAX {
@@ -232,6 +238,14 @@ impl<D: Downstream> Visit<'_, '_, D> {
             why,
         )))
         .await
+    }
+
+    /// Whether a GET or HEAD brings what the service passes on and no stored answer can be for: a body, or the wish to
+    /// speak another protocol.
+    fn goes_past_the_cache(&self) -> bool {
+        let service = &self.service.service;
+        (service.pass_get_bodies && self.reply.request.body != RequestBody::None)
+            || (!service.upgrades.is_empty() && outgoing::upgrade(self.reply.request, service).is_some())
     }
 
     /// The object is there and whole: is it fresh enough?

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use cache::policy::demands::Demands;
 use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, Version};
 
 use super::request::Request;
-use crate::headers::{Trace, hop_by_hop};
+use crate::headers::{Trace, hop_by_hop, trailers};
+use crate::upstream::RequestBody;
 use crate::upstream::exchange::Outgoing;
 use crate::world::{ServiceWorld, World};
 
@@ -52,8 +53,8 @@ pub enum Purpose {
         /// In which codings ([`accept_encoding`](super::variants::accept_encoding)).
         accept_encoding: HeaderValue,
     },
-    /// For one client: what it asked for, as it asked.
-    Relay,
+    /// For one client: what it asked for, as it asked; with its body, where that is passed on.
+    Relay(RequestBody),
 }
 
 /// The request to send upstream for `request`; `Host` is still the client's.
@@ -76,6 +77,10 @@ pub fn outgoing(
     {
         fields.insert(header::HOST, host);
     }
+    let is_repeatable = match purpose {
+        Purpose::Fill { .. } => true,
+        Purpose::Relay(body) => is_idempotent(request.method) && body == RequestBody::None,
+    };
     let method = match purpose {
         Purpose::Fill {
             demands,
@@ -95,7 +100,10 @@ pub fn outgoing(
             };
             Method::GET
         }
-        Purpose::Relay => request.method.clone(),
+        Purpose::Relay(body) => {
+            ask_for_more(&mut fields, service, request, body);
+            request.method.clone()
+        }
     };
     service.rules.request.apply(&mut fields);
     world.via.append(&mut fields, request.version);
@@ -106,6 +114,44 @@ pub fn outgoing(
         method,
         target: target.to_owned(),
         fields,
+        is_repeatable,
+    }
+}
+
+/// RFC 9110 §9.2.2.
+fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
+    )
+}
+
+/// The protocol that a request wants to go on with and the service lets through (RFC 9110 §7.8). HTTP/1.1 alone knows
+/// the field, and a request with a body is never switched: nobody could tell where the one ends and the other begins.
+pub(super) fn upgrade(request: &Request<'_>, service: &model::Service) -> Option<HeaderValue> {
+    if request.version != Version::HTTP_11
+        || *request.method != Method::GET
+        || request.body != RequestBody::None
+        || !hop_by_hop::names(request.fields, &header::UPGRADE)
+    {
+        return None;
+    }
+    let wanted = request.fields.get(header::UPGRADE)?;
+    let protocol = wanted.to_str().ok()?.to_ascii_lowercase();
+    service.upgrades.contains(&protocol).then(|| wanted.clone())
+}
+
+/// What concerns this connection and the next alike: made anew for the next.
+fn ask_for_more(fields: &mut HeaderMap, service: &ServiceWorld, request: &Request<'_>, body: RequestBody) {
+    if request.awaits_continue && body != RequestBody::None {
+        fields.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+    }
+    if let Some(protocol) = upgrade(request, &service.service) {
+        fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        fields.insert(header::UPGRADE, protocol);
+    } else if request.version == Version::HTTP_2 || trailers::are_wanted(request.fields) {
+        fields.insert(header::CONNECTION, HeaderValue::from_static("te"));
+        fields.insert(header::TE, HeaderValue::from_static("trailers"));
     }
 }
 

@@ -9,6 +9,7 @@ use model::Moment;
 use model::hosts::host_of;
 
 use crate::front::TlsInfo;
+use crate::upstream::RequestBody;
 
 /// One request, as its client sent it.
 pub struct Request<'a> {
@@ -24,6 +25,10 @@ pub struct Request<'a> {
     pub fields: &'a HeaderMap,
     /// Who sent it.
     pub client: SocketAddr,
+    /// How much of a body it brings.
+    pub body: RequestBody,
+    /// Whether its client waits to be told that the body is wanted (`Expect: 100-continue`).
+    pub awaits_continue: bool,
     /// How it was encrypted, if it was.
     pub tls: Option<&'a TlsInfo>,
     /// The wall clock when its head had arrived.

@@ -29,6 +29,8 @@ pub struct FrontConfig {
     pub idle_timeout: Duration,
     /// How long a write may wait without the client taking a single byte.
     pub send_timeout: Duration,
+    /// How long a client may send nothing in the middle of a request's body (408).
+    pub body_timeout: Duration,
     /// Bytes of a request's head, request line included (431).
     pub max_header_bytes: usize,
     /// How long a drain may take before what is left is cut; the owner of [`super::Running`] passes it to `drain`.
@@ -67,9 +69,12 @@ impl FrontConfig {
             "`max_connections` must be at least 1"
         } else if self.threads > MOST_THREADS {
             "`threads` is above 1024: give 0 for one a core"
-        } else if self.header_timeout.is_zero() || self.idle_timeout.is_zero() || self.send_timeout.is_zero()
+        } else if self.header_timeout.is_zero()
+            || self.idle_timeout.is_zero()
+            || self.send_timeout.is_zero()
+            || self.body_timeout.is_zero()
         {
-            "`header_timeout`, `idle_timeout` and `send_timeout` must be longer than nothing"
+            "`header_timeout`, `idle_timeout`, `send_timeout` and `body_timeout` must be longer than nothing"
         } else if !(256..=HIGHEST_MAX_HEADER_BYTES).contains(&self.max_header_bytes) {
             "`max_header_bytes` must lie between 256 and 1048575"
         } else {
@@ -92,6 +97,7 @@ mod tests {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             send_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
             max_header_bytes: 32 * 1024,
             drain_timeout: Duration::from_secs(30),
             tls: None,

@@ -9,11 +9,13 @@
 //! Invariants:
 //! - Sockets are bound and certificates read before a thread starts: what cannot be is one clear line and no process.
 //! - HTTP/1 has one parser, [`HeadScan`]: nobody reads a head in another way after it.
-//! - Every wait for a client has a bound: handshake, head, next request, each byte of progress of an answer.
+//! - Every wait for a client has a bound: handshake, head, next request, each piece of a body, each byte of progress of an
+//!   answer.
 //! - A drain ([`Running::drain`]) loses no request that was accepted.
 //!
 //! What the application does for it is in [`Application`]. Pipelining needs nothing: requests come out one at a time.
-//! After a request with a body the connection takes no other.
+//! A request's body comes out piece by piece, as the application asks for it, and its client is held back otherwise. One
+//! that is not read to its end is the last of its connection.
 
 mod accept;
 mod application;
@@ -40,8 +42,8 @@ pub use cores::CoreIndex;
 pub use door::FrontDoor;
 pub use drain::{Drained, Running};
 pub use error::FrontError;
-pub use http1::{Framing, HeadFault, HeadScan, Http1, MOST_FIELDS, Progress, RequestHead};
-pub use io::connection_info;
+pub use http1::{BodyEnd, Framing, HeadFault, HeadScan, Http1, MOST_FIELDS, Progress, RequestHead};
+pub use io::{connection_info, info_of_stream};
 pub use tls::{CertificateError, CertificateProblem, check_certificates};
 
 use connection::{Clock, Slots};
@@ -63,6 +65,7 @@ pub(crate) struct Limits {
     pub(crate) header_timeout: Duration,
     pub(crate) idle_timeout: Duration,
     pub(crate) send_timeout: Duration,
+    pub(crate) body_timeout: Duration,
     pub(crate) max_header_bytes: usize,
 }
 
@@ -72,6 +75,7 @@ impl Limits {
             header_timeout: config.header_timeout,
             idle_timeout: config.idle_timeout,
             send_timeout: config.send_timeout,
+            body_timeout: config.body_timeout,
             max_header_bytes: config.max_header_bytes,
         }
     }

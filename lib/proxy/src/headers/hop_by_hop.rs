@@ -14,7 +14,8 @@ const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-aut
 /// `HTTP2-Settings` (RFC 7540 §3.2.1): belongs to an `Upgrade` that is not made.
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
-/// The fields stripped always, named in `Connection` or not. `Trailer` is among them because trailers are not relayed;
+/// The fields stripped always, named in `Connection` or not. `Trailer` is among them because trailers are relayed
+/// where the next hop takes them, announced or not;
 /// the `Proxy-` fields, but not `Proxy-Status` (RFC 9209), which is end-to-end.
 const HOP_BY_HOP: [HeaderName; 11] = [
     header::CONNECTION,
@@ -47,6 +48,16 @@ const PROTECTED: [&str; 8] = [
 #[must_use]
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(name)
+}
+
+/// Whether `Connection` names the field.
+#[must_use]
+pub fn names(headers: &HeaderMap, name: &HeaderName) -> bool {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(options)
+        .any(|option| name.as_str().eq_ignore_ascii_case(option))
 }
 
 /// Removes the hop-by-hop fields and those that `Connection` names.

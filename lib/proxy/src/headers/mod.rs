@@ -14,6 +14,7 @@ pub mod pseudonym;
 pub mod rules;
 pub mod structured;
 pub mod traceparent;
+pub mod trailers;
 pub mod via;
 
 pub use cache_status::CacheStatus;

@@ -11,6 +11,7 @@ use prometheus::Registry;
 
 use super::budget::RetryBudget;
 use super::choose::{Candidate, Candidates, CandidatesForKey, Source};
+use super::client::Client;
 use super::exchange::{Answer, Connections, ExchangeError, Hop, Outgoing};
 use super::health::Health;
 use super::limit::{self, Limits, Permit};
@@ -55,6 +56,8 @@ pub struct Unanswered {
     pub detail: String,
     /// Who it was, if anybody was asked.
     pub upstream: Option<Arc<str>>,
+    /// Whether another may be asked: nothing of the request can have been acted on, or it does no harm twice.
+    pub may_be_asked_again: bool,
 }
 
 impl Upstreams {
@@ -82,7 +85,8 @@ impl Upstreams {
         self.limits.retain(|name| wanted.contains(name));
     }
 
-    /// Sends `request` to the candidates in turn and gives the first answer, whatever its status.
+    /// Sends `request` to the candidates in turn and gives the first answer, whatever its status. What is not repeatable
+    /// and may have reached one of them goes to no other (RFC 9110 §9.2.2).
     ///
     /// # Errors
     ///
@@ -92,6 +96,7 @@ impl Upstreams {
         connections: &Connections,
         candidates: CandidatesForKey<'_>,
         request: &Outgoing,
+        client: &mut impl Client,
         now: Moment,
     ) -> Result<Asked, Unanswered> {
         let started = Instant::now();
@@ -108,7 +113,10 @@ impl Upstreams {
                 }
                 self.metrics.retries.inc();
             }
-            match self.ask_one(connections, chosen.candidate, request, now).await {
+            match self
+                .ask_one(connections, chosen.candidate, request, client, now)
+                .await
+            {
                 Ok(asked) => {
                     ticket.succeeded();
                     return Ok(asked);
@@ -119,7 +127,11 @@ impl Upstreams {
                     if failed.is_upstreams_fault() {
                         ticket.failed(now + started.elapsed());
                     }
+                    let is_over = !failed.may_be_asked_again || client.has_begun();
                     last = Some(failed);
+                    if is_over {
+                        break;
+                    }
                 }
             }
         }
@@ -127,6 +139,7 @@ impl Upstreams {
             error: ErrorType::DestinationUnavailable,
             detail: "there is nobody to ask".to_owned(),
             upstream: None,
+            may_be_asked_again: true,
         }))
     }
 
@@ -136,12 +149,14 @@ impl Upstreams {
         connections: &Connections,
         candidate: &Arc<Candidate>,
         request: &Outgoing,
+        client: &mut impl Client,
         now: Moment,
     ) -> Result<Asked, Unanswered> {
         let unanswered = |error: ErrorType, detail: String| Unanswered {
             error,
             detail,
             upstream: Some(candidate.name.clone()),
+            may_be_asked_again: true,
         };
         // The name first: a slow look-up holds no place.
         let addresses = self
@@ -175,7 +190,7 @@ impl Upstreams {
                 tls: candidate.tls,
                 server_name: &server_name,
             };
-            match exchange(connections, &hop, &request).await {
+            match exchange(connections, &hop, &request, client).await {
                 Ok(mut answer) => {
                     let told = exact_age::take(&mut answer.fields);
                     return Ok(Asked {
@@ -188,7 +203,10 @@ impl Upstreams {
                 }
                 Err(error) => {
                     let may_be_elsewhere = error.is_before_request();
-                    failed = unanswered(error.fault, error.detail);
+                    failed = Unanswered {
+                        may_be_asked_again: may_be_elsewhere || request.is_repeatable,
+                        ..unanswered(error.fault, error.detail)
+                    };
                     if !may_be_elsewhere {
                         break;
                     }
@@ -204,20 +222,22 @@ async fn exchange(
     connections: &Connections,
     hop: &Hop<'_>,
     request: &Outgoing,
+    client: &mut impl Client,
 ) -> Result<Answer, ExchangeError> {
     for _ in 0..KEPT_CONNECTIONS_MAX {
-        match connections.exchange(hop, request).await {
+        match connections.exchange(hop, request, client).await {
+            // Only what is repeatable goes over a kept connection.
             Err(error) if error.on_kept_connection => {}
             settled => return settled,
         }
     }
-    connections.exchange(hop, request).await
+    connections.exchange(hop, request, client).await
 }
 
 impl Asked {
     /// Gives back what the exchange used: the connection, if the answer was read to its end, and the permit.
-    pub async fn release(self, connections: &Connections) {
-        connections.release(self.answer).await;
+    pub fn release(self, connections: &Connections) {
+        connections.release(self.answer);
         drop(self.permit);
     }
 }

@@ -8,13 +8,17 @@
 mod ask;
 pub mod budget;
 pub mod choose;
+pub mod client;
 pub mod exchange;
+mod head;
 pub mod health;
 pub mod limit;
 pub mod metrics;
 pub mod names;
 pub mod probe;
 mod table;
+mod wire;
 
 pub use ask::{Asked, Unanswered, Upstreams};
 pub use choose::{Candidate, Candidates, Source};
+pub use client::{Client, Nobody, RequestBody};

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use model::Moment;
 
 use super::Upstreams;
+use super::client::Nobody;
 use super::exchange::{Connections, Outgoing};
 use super::health::Standing;
 use crate::world::World;
@@ -36,7 +37,8 @@ async fn probe_due(
             {
                 probes.push(async move {
                     let request = probe(host);
-                    let asked = upstreams.ask_one(connections, candidate, &request, now());
+                    let mut nobody = Nobody;
+                    let asked = upstreams.ask_one(connections, candidate, &request, &mut nobody, now());
                     match tokio::time::timeout(PROBE_TIMEOUT, asked).await {
                         Ok(Ok(_)) => ticket.succeeded(),
                         // Dropped, a ticket says nothing: the probe told something about this node only.
@@ -82,5 +84,6 @@ fn probe(host: &str) -> Outgoing {
         method: Method::OPTIONS,
         target: "*".to_owned(),
         fields,
+        is_repeatable: true,
     }
 }

@@ -8,7 +8,7 @@ use model::service::{
     ClientDirectives, ContentId, Direction, HeaderAction, HeaderRule, Origin as OriginOf, PlainHttp,
     QueryKey, TtlRules,
 };
-use model::{Node, Period, Service, Site, Snapshot, Status, Tier};
+use model::{Node, Period, Service, Site, Size, Snapshot, Status, Tier};
 
 use super::settings::{self, Addresses, Settings};
 use super::{Cdn, Member};
@@ -288,6 +288,10 @@ pub fn sample_service(origin_urls: &[String]) -> Service {
             rule(None, Direction::Request, HeaderAction::Remove, "Pragma", None),
             rule(None, Direction::Response, HeaderAction::Remove, "Pragma", None),
         ],
+        methods: Vec::new(),
+        request_body_max: Size(64 << 20),
+        pass_get_bodies: false,
+        upgrades: Vec::new(),
     }
 }
 

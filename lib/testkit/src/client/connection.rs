@@ -84,6 +84,24 @@ impl Connection {
         self.http1().write(bytes).await
     }
 
+    /// The next bytes as they come, after the connection was switched to another protocol; none at its end. h1 only.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is gone, or nothing comes.
+    pub async fn read(&mut self) -> Result<Bytes, ClientError> {
+        self.http1().raw().await
+    }
+
+    /// Ends our side and leaves theirs open; h1 only.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is gone.
+    pub async fn finish_sending(&mut self) -> Result<(), ClientError> {
+        self.http1().finish_sending().await
+    }
+
     /// Reads the head of the next response to what was sent with [`Connection::write`]; h1 only.
     ///
     /// # Errors
@@ -181,9 +199,14 @@ impl Exchange<'_> {
     /// Whatever keeps the response from being whole.
     pub async fn rest(mut self) -> Result<Response, ClientError> {
         let body = self.at_least(usize::MAX).await?;
+        let trailers = match &mut self.body {
+            BodyOf::Http1(http1, _) => http1.take_trailers(),
+            BodyOf::Http2(body) => Http2::trailers(body, self.patience).await?,
+        };
         Ok(Response {
             head: self.head,
             body,
+            trailers,
             tls: self.tls,
         })
     }

@@ -22,6 +22,9 @@ pub(super) struct Http1 {
     io: Stream,
     buffer: BytesMut,
     patience: Duration,
+    /// Whether the last request asked for trailers.
+    takes_trailers: bool,
+    trailers: Vec<(String, String)>,
 }
 
 /// Where the body of a response stands.
@@ -43,6 +46,8 @@ impl Http1 {
             io,
             buffer: BytesMut::new(),
             patience,
+            takes_trailers: false,
+            trailers: Vec::new(),
         }
     }
 
@@ -64,7 +69,21 @@ impl Http1 {
                 self.buffer
             )));
         }
+        self.takes_trailers = request.takes_trailers();
         self.write(&request.to_http1(host)).await
+    }
+
+    /// The trailer fields of the last body.
+    pub(super) fn take_trailers(&mut self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.trailers)
+    }
+
+    /// Bytes as they come, after a 101; none at the end.
+    pub(super) async fn raw(&mut self) -> Result<Bytes, ClientError> {
+        if self.buffer.is_empty() {
+            self.fill().await?;
+        }
+        Ok(self.buffer.split().freeze())
     }
 
     /// Reads a response head, and says how its body is framed.
@@ -72,12 +91,17 @@ impl Http1 {
         let mut interim = Vec::new();
         loop {
             let mut head = parse_head(&self.head_bytes().await?)?;
-            if head.status >= 200 {
-                head.interim = interim;
-                let body = framing(&head, method)?;
+            if head.status >= 200 || head.status == 101 {
+                head.interim = interim.iter().map(|head: &Head| head.status).collect();
+                head.interim_heads = interim;
+                let body = if head.status == 101 {
+                    Body::Ended
+                } else {
+                    framing(&head, method)?
+                };
                 return Ok((head, body));
             }
-            interim.push(head.status);
+            interim.push(head);
         }
     }
 
@@ -168,11 +192,16 @@ impl Http1 {
     }
 
     async fn trailers(&mut self, received: u64) -> Result<(), ClientError> {
-        let line = self.line(received).await?;
-        if line.is_empty() {
-            Ok(())
-        } else {
-            Err(ClientError::Violation(format!("an unexpected trailer {line:?}")))
+        loop {
+            let line = self.line(received).await?;
+            if line.is_empty() {
+                return Ok(());
+            }
+            let field = line.split_once(": ").filter(|_| self.takes_trailers);
+            let Some((name, value)) = field else {
+                return Err(ClientError::Violation(format!("an unexpected trailer {line:?}")));
+            };
+            self.trailers.push((name.to_owned(), value.to_owned()));
         }
     }
 
@@ -203,6 +232,10 @@ impl Http1 {
         self.buffer.reserve(READ_STEP);
         let read = timeout(self.patience, self.io.read_buf(&mut self.buffer)).await;
         Ok(read.map_err(|_| ClientError::Timeout(self.patience))??)
+    }
+
+    pub(super) async fn finish_sending(&mut self) -> Result<(), ClientError> {
+        Ok(self.io.shutdown().await?)
     }
 
     /// Ends our side and reads to the end of theirs: nothing more may come.
@@ -262,6 +295,7 @@ fn parse_head(bytes: &[u8]) -> Result<Head, ClientError> {
         status,
         fields,
         interim: Vec::new(),
+        interim_heads: Vec::new(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! HTTP/2 over TLS, by the `h2` crate, which checks the protocol itself.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -47,31 +48,41 @@ impl Http2 {
         let patience = self.patience;
         let exchange = async {
             let mut send = self.send.clone().ready().await?;
-            let (response, mut body) = send.send_request(message(request, host)?, request.body.is_none())?;
+            let (mut response, mut body) =
+                send.send_request(message(request, host)?, request.body.is_none())?;
             if let Some(bytes) = &request.body {
-                body.send_data(bytes.clone(), true)?;
+                body.send_data(bytes.clone(), request.trailers.is_empty())?;
+                if !request.trailers.is_empty() {
+                    body.send_trailers(trailers(request)?)?;
+                }
             }
-            Ok::<_, ClientError>(response.await?)
+            let mut interim = Vec::new();
+            while let Some(early) = poll_fn(|cx| response.poll_informational(cx)).await {
+                interim.push(head_of(&early?.into_parts().0));
+            }
+            Ok::<_, ClientError>((response.await?, interim))
         };
-        let response = timeout(patience, exchange)
+        let (response, interim) = timeout(patience, exchange)
             .await
             .map_err(|_| ClientError::Timeout(patience))??;
         let (parts, body) = response.into_parts();
-        let text =
-            |value: &http::HeaderValue| value.as_bytes().iter().map(|&byte| char::from(byte)).collect();
-        let fields = parts
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
-            .collect();
-        Ok((
-            Head {
-                status: parts.status.as_u16(),
-                fields,
-                interim: Vec::new(),
-            },
-            body,
-        ))
+        let head = Head {
+            interim: interim.iter().map(|head| head.status).collect(),
+            interim_heads: interim,
+            ..head_of(&parts)
+        };
+        Ok((head, body))
+    }
+
+    /// The trailer fields of a body that was read to its end.
+    pub(super) async fn trailers(
+        body: &mut RecvStream,
+        patience: Duration,
+    ) -> Result<Vec<(String, String)>, ClientError> {
+        let trailers = timeout(patience, body.trailers())
+            .await
+            .map_err(|_| ClientError::Timeout(patience))??;
+        Ok(trailers.as_ref().map(fields_of).unwrap_or_default())
     }
 
     /// The next bytes of a body; `None` at its end. What is handed out may be sent again by the peer.
@@ -101,6 +112,34 @@ impl Drop for Http2 {
     }
 }
 
+fn head_of(parts: &http::response::Parts) -> Head {
+    Head {
+        status: parts.status.as_u16(),
+        fields: fields_of(&parts.headers),
+        interim: Vec::new(),
+        interim_heads: Vec::new(),
+    }
+}
+
+fn fields_of(fields: &http::HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &http::HeaderValue| value.as_bytes().iter().map(|&byte| char::from(byte)).collect();
+    let named = fields.iter();
+    named
+        .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+        .collect()
+}
+
+fn trailers(request: &Request) -> Result<http::HeaderMap, ClientError> {
+    let mut fields = http::HeaderMap::new();
+    for (name, value) in &request.trailers {
+        let (Ok(name), Ok(value)) = (name.parse::<http::HeaderName>(), value.parse()) else {
+            return Err(ClientError::Violation(format!("{name}: {value} is no trailer")));
+        };
+        fields.append(name, value);
+    }
+    Ok(fields)
+}
+
 fn message(request: &Request, host: &str) -> Result<http::Request<()>, ClientError> {
     let invalid =
         |error: http::Error| ClientError::Violation(format!("this request cannot be sent over h2: {error}"));
@@ -115,7 +154,7 @@ fn message(request: &Request, host: &str) -> Result<http::Request<()>, ClientErr
     for (name, value) in &request.fields {
         message = message.header(name, value);
     }
-    if let Some(body) = &request.body {
+    if let (Some(body), None) = (&request.body, request.chunked) {
         message = message.header("content-length", body.len());
     }
     message.version(http::Version::HTTP_2).body(()).map_err(invalid)

@@ -87,6 +87,15 @@ impl Client {
         }
     }
 
+    /// A client that agrees on HTTP/2 and then sends bytes as they are: for frames that no proper client sends.
+    #[must_use]
+    pub fn raw_http2(address: SocketAddr, authority: &Authority) -> Client {
+        Client {
+            http2: false,
+            ..Client::http2(address, authority)
+        }
+    }
+
     /// As [`Client::tls`], but it offers TLS 1.2 and nothing newer.
     #[must_use]
     pub fn tls12(address: SocketAddr, authority: &Authority) -> Client {

@@ -19,6 +19,8 @@ pub struct Head {
     pub fields: Vec<(String, String)>,
     /// Statuses of the interim responses (1xx) that came before.
     pub interim: Vec<u16>,
+    /// The heads of the same.
+    pub interim_heads: Vec<Head>,
 }
 
 /// A whole response, read strictly.
@@ -28,6 +30,9 @@ pub struct Response {
     pub head: Head,
     /// The body, without its framing.
     pub body: Bytes,
+    /// The trailer fields after it: names (as sent) and values, in order. Over h1 they are a violation where the request
+    /// did not ask for them (`TE: trailers`).
+    pub trailers: Vec<(String, String)>,
     /// What TLS agreed on; `None` over plain TCP.
     pub tls: Option<TlsFacts>,
 }

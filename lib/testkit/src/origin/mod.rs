@@ -60,6 +60,8 @@ struct Counted<'a>(&'a Gauge);
 
 #[derive(Default)]
 struct Script {
+    early: BTreeMap<String, Answer>,
+    says_continue: bool,
     exact: BTreeMap<String, Answer>,
     prefixes: BTreeMap<String, Answer>,
 }
@@ -108,6 +110,18 @@ impl Origin {
             .lock()
             .exact
             .insert(path.to_owned(), Arc::new(answer));
+    }
+
+    /// From now on answers requests for `path` as soon as their head is there, and closes without reading their body.
+    pub fn on_head(&self, path: &str, reply: Reply) {
+        let answer: Answer = Arc::new(move |_: &Request| reply.clone());
+        self.shared.script.lock().early.insert(path.to_owned(), answer);
+    }
+
+    /// From now on says 100 to requests that wait for it; until then it reads their bodies without a word, as many
+    /// origins do.
+    pub fn say_continue(&self) {
+        self.shared.script.lock().says_continue = true;
     }
 
     /// From now on asks `answer` at each request whose path begins with `prefix` and has no answer of its own; the
@@ -184,6 +198,12 @@ impl Origin {
     #[must_use]
     pub fn violations(&self) -> Vec<String> {
         self.shared.seen.lock().violations.clone()
+    }
+
+    /// As [`Origin::violations`], and forgets them: for stories in which somebody must break off.
+    #[must_use]
+    pub fn take_violations(&self) -> Vec<String> {
+        std::mem::take(&mut self.shared.seen.lock().violations)
     }
 
     /// Forgets the requests seen; the script stays.
@@ -275,6 +295,17 @@ impl Shared {
         self.seen.lock().requests.push(request.clone());
         let answer = self.script.lock().find(request.path());
         answer.map_or_else(|| Reply::status(404), |answer| answer(request))
+    }
+
+    fn says_continue(&self) -> bool {
+        self.script.lock().says_continue
+    }
+
+    /// What is answered before the body is read, if anything is; the request is remembered then.
+    fn answers_early(&self, request: &Request) -> Option<Reply> {
+        let answer = self.script.lock().early.get(request.path()).cloned()?;
+        self.seen.lock().requests.push(request.clone());
+        Some(answer(request))
     }
 
     fn violated(&self, what: String) {

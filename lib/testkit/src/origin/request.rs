@@ -17,6 +17,8 @@ pub struct Request {
     pub fields: Vec<(String, String)>,
     /// The body, without its framing.
     pub body: Bytes,
+    /// The trailer fields after it, in order.
+    pub trailers: Vec<(String, String)>,
     /// Which connection it came on, counted from 0 since the origin was made.
     pub connection: u64,
 }
@@ -66,8 +68,8 @@ pub(super) enum NoRequest {
     Violation(String),
 }
 
-/// Reads the next request, strictly: CRLF line ends, one way of framing, no field without a name.
-pub(super) async fn read(
+/// Reads the head of the next request, strictly: CRLF line ends, no field without a name.
+pub(super) async fn read_head(
     io: &mut (impl AsyncRead + Unpin),
     buffer: &mut BytesMut,
     connection: u64,
@@ -92,11 +94,19 @@ pub(super) async fn read(
         }
     };
     let head = buffer.split_to(end + 4);
-    let mut request = parse_head(&head[..end], connection).map_err(NoRequest::Violation)?;
-    request.body = read_body(io, buffer, &request)
+    parse_head(&head[..end], connection).map_err(NoRequest::Violation)
+}
+
+/// Reads the body after a head, strictly: one way of framing.
+pub(super) async fn finish(
+    io: &mut (impl AsyncRead + Unpin),
+    buffer: &mut BytesMut,
+    request: &mut Request,
+) -> Result<(), NoRequest> {
+    request.body = read_body(io, buffer, request)
         .await
         .map_err(NoRequest::Violation)?;
-    Ok(request)
+    Ok(())
 }
 
 fn parse_head(head: &[u8], connection: u64) -> Result<Request, String> {
@@ -125,6 +135,7 @@ fn parse_head(head: &[u8], connection: u64) -> Result<Request, String> {
         target: target.to_owned(),
         fields,
         body: Bytes::new(),
+        trailers: Vec::new(),
         connection,
     };
     if request.values("host").len() != 1 {
@@ -139,10 +150,12 @@ fn parse_head(head: &[u8], connection: u64) -> Result<Request, String> {
 async fn read_body(
     io: &mut (impl AsyncRead + Unpin),
     buffer: &mut BytesMut,
-    request: &Request,
+    request: &mut Request,
 ) -> Result<Bytes, String> {
-    let lengths = request.values("content-length");
-    let codings = request.values("transfer-encoding");
+    let owned = |values: Vec<&str>| values.into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let lengths = owned(request.values("content-length"));
+    let codings = owned(request.values("transfer-encoding"));
+    let codings: Vec<&str> = codings.iter().map(String::as_str).collect();
     match (&lengths[..], &codings[..]) {
         ([], []) => Ok(Bytes::new()),
         ([length], []) => {
@@ -151,7 +164,18 @@ async fn read_body(
                 .map_err(|_| format!("Content-Length {length:?} is not a number"))?;
             take(io, buffer, length).await
         }
-        ([], ["chunked"]) => read_chunks(io, buffer).await,
+        ([], ["chunked"]) => {
+            let body = read_chunks(io, buffer).await?;
+            loop {
+                let line = take_line(io, buffer).await?;
+                if line.is_empty() {
+                    return Ok(body);
+                }
+                let field = line.split_once(": ");
+                let (name, value) = field.ok_or_else(|| format!("{line:?} is not a trailer field"))?;
+                request.trailers.push((name.to_owned(), value.to_owned()));
+            }
+        }
         _ => Err(format!(
             "ambiguous framing: Content-Length {lengths:?}, Transfer-Encoding {codings:?}"
         )),
@@ -172,7 +196,6 @@ async fn read_chunks(io: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -
             return Err("a chunk is longer than it says".to_owned());
         }
     }
-    while !take_line(io, buffer).await?.is_empty() {}
     Ok(body.freeze())
 }
 

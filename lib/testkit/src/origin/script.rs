@@ -20,6 +20,9 @@ pub struct Reply {
     pub(super) gate: Option<(usize, Gate)>,
     pub(super) ranges: bool,
     pub(super) fault: Option<Fault>,
+    pub(super) interim: Vec<(u16, Vec<(String, String)>)>,
+    pub(super) trailers: Vec<(String, String)>,
+    pub(super) echoes: bool,
 }
 
 /// How the end of a body is told.
@@ -44,6 +47,8 @@ pub(super) enum Fault {
     Stall(usize),
     /// These bytes and nothing else, then FIN.
     Raw(Bytes),
+    /// These bytes and nothing else; the connection goes on.
+    RawAndOn(Bytes),
 }
 
 impl Reply {
@@ -60,7 +65,21 @@ impl Reply {
             gate: None,
             ranges: false,
             fault: None,
+            interim: Vec::new(),
+            trailers: Vec::new(),
+            echoes: false,
         }
+    }
+
+    /// 101 to `protocol`; from then on every byte that comes is sent back.
+    #[must_use]
+    pub fn switches_to(protocol: &str) -> Reply {
+        Reply {
+            echoes: true,
+            ..Reply::status(101)
+        }
+        .field("Connection", "Upgrade")
+        .field("Upgrade", protocol)
     }
 
     /// 200 with `body`.
@@ -99,6 +118,12 @@ impl Reply {
         Reply::fails(Fault::Raw(bytes.into()))
     }
 
+    /// Takes the request, sends exactly these bytes, and waits for the next one.
+    #[must_use]
+    pub fn raw_and_on(bytes: impl Into<Bytes>) -> Reply {
+        Reply::fails(Fault::RawAndOn(bytes.into()))
+    }
+
     fn fails(fault: Fault) -> Reply {
         Reply {
             fault: Some(fault),
@@ -118,6 +143,21 @@ impl Reply {
     #[must_use]
     pub fn field(mut self, name: &str, value: impl Into<String>) -> Reply {
         self.fields.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Sends an interim answer of `status` with one field before the head.
+    #[must_use]
+    pub fn interim(mut self, status: u16, name: &str, value: &str) -> Reply {
+        self.interim
+            .push((status, vec![(name.to_owned(), value.to_owned())]));
+        self
+    }
+
+    /// Adds a trailer field after a body in chunks.
+    #[must_use]
+    pub fn trailer(mut self, name: &str, value: &str) -> Reply {
+        self.trailers.push((name.to_owned(), value.to_owned()));
         self
     }
 

@@ -32,8 +32,16 @@ pub(super) async fn connection(mut io: TcpStream, number: u64, shared: Arc<Share
     let _ = io.set_nodelay(true);
     let mut buffer = BytesMut::new();
     loop {
-        let request = match request::read(&mut io, &mut buffer, number).await {
-            Ok(request) => request,
+        let request = match next(&mut io, &mut buffer, number, &shared).await {
+            Ok(Coming::Request(request)) => request,
+            Ok(Coming::Answered(reply, request)) => {
+                // The rest of its body is nobody's: the connection ends with the answer.
+                let _ = answer(&mut io, &request, *reply, &shared).await;
+                let _ = io.shutdown().await;
+                // Closed with something unread, the connection would be reset and the answer lost.
+                let _ = tokio::io::copy(&mut io, &mut tokio::io::sink()).await;
+                return;
+            }
             Err(NoRequest::Ended) => return,
             Err(NoRequest::Violation(what)) => {
                 shared.violated(what);
@@ -52,12 +60,46 @@ pub(super) async fn connection(mut io: TcpStream, number: u64, shared: Arc<Share
     }
 }
 
+/// What a connection brings next.
+enum Coming {
+    /// A whole request.
+    Request(Request),
+    /// The head of one that is answered before its body is read.
+    Answered(Box<Reply>, Request),
+}
+
+async fn next(
+    io: &mut TcpStream,
+    buffer: &mut BytesMut,
+    number: u64,
+    shared: &Shared,
+) -> Result<Coming, NoRequest> {
+    let mut request = request::read_head(io, buffer, number).await?;
+    if let Some(reply) = shared.answers_early(&request) {
+        return Ok(Coming::Answered(Box::new(reply), request));
+    }
+    let awaits = request
+        .values("expect")
+        .iter()
+        .any(|value| value.eq_ignore_ascii_case("100-continue"));
+    if awaits && shared.says_continue() {
+        // A client that is gone is noticed at the next read.
+        let _ = io.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await;
+    }
+    request::finish(io, buffer, &mut request).await?;
+    Ok(Coming::Request(request))
+}
+
 async fn answer(io: &mut TcpStream, request: &Request, reply: Reply, shared: &Shared) -> io::Result<Next> {
     sleep(reply.delay).await;
     match &reply.fault {
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::Reset(None)) => return reset(io),
         Some(Fault::Close(None)) => return Ok(Next::End),
+        Some(Fault::RawAndOn(bytes)) => {
+            io.write_all(bytes).await?;
+            return Ok(Next::Request);
+        }
         Some(Fault::Raw(bytes)) => {
             io.write_all(bytes).await?;
             io.shutdown().await?;
@@ -67,7 +109,15 @@ async fn answer(io: &mut TcpStream, request: &Request, reply: Reply, shared: &Sh
     }
     let reply = conditional(request, ranged(request, reply));
     let bodiless = request.method == "HEAD" || matches!(reply.status, 100..=199 | 204 | 304);
+    for (status, fields) in &reply.interim {
+        io.write_all(&interim(*status, fields)).await?;
+    }
     io.write_all(&head(&reply)).await?;
+    if reply.echoes {
+        let (mut reading, mut writing) = io.split();
+        tokio::io::copy(&mut reading, &mut writing).await?;
+        return Ok(Next::End);
+    }
     if !bodiless {
         shared.sent(request, body(io, &reply).await?);
         match reply.fault {
@@ -160,7 +210,7 @@ fn head(reply: &Reply) -> Vec<u8> {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     match reply.framing {
-        Framing::Length if matches!(reply.status, 204 | 304) => {}
+        Framing::Length if matches!(reply.status, 101 | 204 | 304) => {}
         Framing::Length => head.push_str(&format!("Content-Length: {}\r\n", reply.body.len())),
         Framing::Chunked(_) if matches!(reply.status, 204 | 304) => {}
         Framing::Chunked(_) => head.push_str("Transfer-Encoding: chunked\r\n"),
@@ -168,6 +218,14 @@ fn head(reply: &Reply) -> Vec<u8> {
     }
     head.push_str("\r\n");
     head.into_bytes()
+}
+
+fn interim(status: u16, fields: &[(String, String)]) -> Vec<u8> {
+    let fields: String = fields
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    format!("HTTP/1.1 {status} Interim\r\n{fields}\r\n").into_bytes()
 }
 
 /// Sends the body as far as the script lets it, and says how many bytes of it went out.
@@ -199,7 +257,11 @@ async fn body(io: &mut TcpStream, reply: &Reply) -> io::Result<u64> {
         }
     }
     if matches!(reply.framing, Framing::Chunked(_)) && reply.fault.is_none() {
-        io.write_all(b"0\r\n\r\n").await?;
+        let fields = reply.trailers.iter();
+        let fields: String = fields
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
+        io.write_all(format!("0\r\n{fields}\r\n").as_bytes()).await?;
     }
     Ok(sent as u64)
 }

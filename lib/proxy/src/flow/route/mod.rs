@@ -2,19 +2,25 @@
 //!
 //! Never an open proxy: a request is answered for hosts of the snapshot or not at all.
 
+mod methods;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use cache::policy::{Target, TargetError};
+use http::header::EXPECT;
 use http::{HeaderValue, Method, StatusCode, Version};
 use model::Tier;
 use model::service::PlainHttp;
 
 use super::request::Request;
 use crate::headers::{ErrorType, cdn_loop};
+use crate::upstream::RequestBody;
 use crate::world::{ServiceWorld, World};
 
-/// The methods a service answers; the value of `Allow`.
+pub use methods::Methods;
+
+/// The methods that every service answers; the value of `Allow` where there are no others.
 pub const ALLOWED_METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// A request that found its service.
@@ -34,8 +40,14 @@ pub enum Refusal {
     Malformed(&'static str),
     /// The target is not one that may be asked for; the text says why.
     BadTarget(TargetError),
-    /// The method is not answered.
-    Method,
+    /// The method is not answered; these are.
+    Method(HeaderValue),
+    /// It expects something other than 100-continue (RFC 9110 §10.1.1).
+    Expectation,
+    /// Its body is larger than the service passes on.
+    BodyTooLarge,
+    /// Its body stopped coming.
+    SlowBody,
     /// The service wants TLS.
     PlainHttp,
     /// The service wants TLS, and says where.
@@ -56,7 +68,10 @@ impl Refusal {
             Refusal::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
             Refusal::BadTarget(error) => error.status(),
-            Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::Expectation => StatusCode::EXPECTATION_FAILED,
+            Refusal::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Refusal::PlainHttp => StatusCode::FORBIDDEN,
             Refusal::ToHttps(_) => StatusCode::PERMANENT_REDIRECT,
             Refusal::Loop => StatusCode::LOOP_DETECTED,
@@ -72,7 +87,13 @@ impl Refusal {
             Refusal::Misdirected => "this host is not served here\n",
             Refusal::Malformed(how) => how,
             Refusal::BadTarget(error) => return format!("{error}\n").into(),
-            Refusal::Method => "this method is not allowed; allowed are GET, HEAD and OPTIONS\n",
+            Refusal::Method(allowed) if allowed == ALLOWED_METHODS => {
+                "this method is not allowed; allowed are GET, HEAD and OPTIONS\n"
+            }
+            Refusal::Method(_) => "this method is not allowed; the field Allow says which are\n",
+            Refusal::Expectation => "this expectation cannot be met\n",
+            Refusal::BodyTooLarge => "the body is larger than this host takes\n",
+            Refusal::SlowBody => "the body did not come in time\n",
             Refusal::PlainHttp => "this host is served over https only\n",
             Refusal::ToHttps(_) => "moved to https\n",
             Refusal::Loop => "this request came through here before\n",
@@ -85,9 +106,8 @@ impl Refusal {
     #[must_use]
     pub fn field(&self) -> Option<(http::HeaderName, HeaderValue)> {
         match self {
-            Refusal::Method | Refusal::Options => {
-                Some((http::header::ALLOW, HeaderValue::from_static(ALLOWED_METHODS)))
-            }
+            Refusal::Method(allowed) => Some((http::header::ALLOW, allowed.clone())),
+            Refusal::Options => Some((http::header::ALLOW, HeaderValue::from_static(ALLOWED_METHODS))),
             Refusal::ToHttps(location) => HeaderValue::from_str(location)
                 .ok()
                 .map(|value| (http::header::LOCATION, value)),
@@ -100,7 +120,9 @@ impl Refusal {
     pub fn error(&self) -> Option<ErrorType> {
         match self {
             Refusal::Loop => Some(ErrorType::ProxyLoopDetected),
-            Refusal::Malformed(_) | Refusal::BadTarget(_) => Some(ErrorType::HttpRequestError),
+            Refusal::Malformed(_) | Refusal::BadTarget(_) | Refusal::BodyTooLarge | Refusal::SlowBody => {
+                Some(ErrorType::HttpRequestError)
+            }
             _ => None,
         }
     }
@@ -113,7 +135,7 @@ impl Refusal {
 /// The reason the request is not answered by content.
 pub fn route(world: &World, request: &Request<'_>) -> Result<Routed, (Refusal, Option<Arc<ServiceWorld>>)> {
     if request.method == Method::CONNECT {
-        return Err((Refusal::Method, None));
+        return Err((Refusal::Method(HeaderValue::from_static(ALLOWED_METHODS)), None));
     }
     if request.version < Version::HTTP_10 {
         return Err((
@@ -144,8 +166,18 @@ fn guard(world: &World, service: &ServiceWorld, request: &Request<'_>) -> Result
             cdn_loop::Refusal::Malformed => Refusal::Malformed("CDN-Loop is not a list of CDNs\n"),
             cdn_loop::Refusal::NodeAgain | cdn_loop::Refusal::CdnTooOften { .. } => Refusal::Loop,
         })?;
-    if !matches!(*request.method, Method::GET | Method::HEAD | Method::OPTIONS) {
-        return Err(Refusal::Method);
+    if !matches!(*request.method, Method::GET | Method::HEAD | Method::OPTIONS)
+        && !service.methods.allow(request.method)
+    {
+        return Err(Refusal::Method(service.methods.names().clone()));
+    }
+    if let Some(expectation) = request.fields.get(EXPECT)
+        && !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    {
+        return Err(Refusal::Expectation);
+    }
+    if matches!(request.body, RequestBody::Sized(length) if length > service.service.request_body_max.0) {
+        return Err(Refusal::BodyTooLarge);
     }
     match request.target {
         "*" if *request.method == Method::OPTIONS => return Err(Refusal::Options),

@@ -43,6 +43,8 @@ fn outcome(world: &World, method: &str, authority: Option<&str>, target: &str, f
         target,
         fields,
         client: ([192, 0, 2, 1], 1024).into(),
+        body: RequestBody::None,
+        awaits_continue: false,
         tls: None,
         now: Moment(0),
         started: Instant::now(),

@@ -102,6 +102,7 @@ mod tests {
                 header_timeout: SHORT,
                 idle_timeout: SHORT,
                 send_timeout: SHORT,
+                body_timeout: SHORT,
                 max_header_bytes: 1000,
             },
             slots: Slots::new(1, metrics.open.clone()),

@@ -12,9 +12,12 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderMap;
 
+pub use reader::BodyEnd;
 pub(crate) use reader::LAST_WAIT;
 pub use request::RequestHead;
 pub use scan::{Framing, HeadFault, HeadScan, MOST_FIELDS, Progress};
@@ -63,7 +66,8 @@ impl Http1 {
     }
 
     /// The next request, once the answer to the one before is complete. `None` when none will come: the client is
-    /// gone, waited too long, or sent what is no request (and was told so). A request with a body is the last one.
+    /// gone, waited too long, or sent what is no request (and was told so). A request whose body was not read to its
+    /// end is the last one.
     pub async fn next(&mut self) -> Option<RequestHead> {
         let Http1 {
             transport,
@@ -74,6 +78,33 @@ impl Http1 {
         std::future::poll_fn(|cx| reader.poll_next(transport, vitals, cx)).await
     }
 
+    /// The next bytes of the request's body, each as it comes; `None` at its end, or where there is none. A client that
+    /// waits to be told to send it is told so first.
+    pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyEnd>> {
+        self.reader.poll_body(&mut self.transport, &self.vitals, cx)
+    }
+
+    /// The trailer fields of the body, once it was read to its end.
+    pub fn take_trailers(&mut self) -> HeaderMap {
+        self.reader.take_trailers()
+    }
+
+    /// Nobody asks for the body for a while: its client is not to blame for what does not come.
+    pub fn rest_body(&mut self) {
+        self.reader.rest(&self.vitals);
+    }
+
+    /// Whether the request was read to its end, so that another may follow.
+    #[must_use]
+    pub fn has_read_request(&self) -> bool {
+        self.reader.has_read_request()
+    }
+
+    /// After a 101: what follows is no HTTP any more, and comes out of [`Http1::poll_body`] as it is.
+    pub fn begin_tunnel(&mut self) {
+        self.reader.begin_tunnel();
+    }
+
     /// Sends all of `pieces` in as few system calls as possible; on TLS small pieces share records. What was taken
     /// over by the kernel (or the TLS session) has left `pieces`, also when this fails or is dropped.
     ///
@@ -81,6 +112,9 @@ impl Http1 {
     /// When the client is gone, or took no byte within `send_timeout`. The connection is of no use then.
     pub async fn send(&mut self, pieces: &mut VecDeque<Bytes>) -> io::Result<()> {
         let bytes: usize = pieces.iter().map(Bytes::len).sum();
+        if !self.reader.has_read_request() {
+            self.rest_body();
+        }
         std::future::poll_fn(|cx| {
             let sent = self.transport.poll_send(cx, pieces);
             if sent.is_pending() {

@@ -16,8 +16,14 @@ pub struct RequestHead {
     pub version: Version,
     /// Its fields, as sent.
     pub fields: HeaderMap,
-    /// Whether the client wants to go on after the answer, and can: a body is not read, so nothing may follow one.
+    /// Whether the client wants to go on after the answer, and can also where nobody reads the body.
     pub keeps: bool,
+    /// Whether the client wants to go on after the answer; it can where its body was read to its end.
+    pub wants_to_go_on: bool,
+    /// Whether it waits to be told that its body is wanted (RFC 9110 §10.1.1).
+    pub awaits_continue: bool,
+    /// What follows the head.
+    pub framing: Framing,
     target: Bytes,
     authority: Option<Bytes>,
 }
@@ -48,8 +54,12 @@ impl RequestHead {
         std::str::from_utf8(&raw_target).map_err(|_| HeadFault::RequestLine)?;
         let Target { path, authority } = Target::of(raw_target)?;
         check_host(&fields, authority.as_deref())?;
+        let wants_to_go_on = wants_to_go_on(&fields, version);
         Ok(RequestHead {
-            keeps: framing == Framing::Nothing && wants_to_go_on(&fields, version),
+            keeps: framing == Framing::Nothing && wants_to_go_on,
+            wants_to_go_on,
+            awaits_continue: framing != Framing::Nothing && awaits_continue(&fields, version),
+            framing,
             method,
             version,
             fields,
@@ -138,20 +148,27 @@ fn check_host(fields: &HeaderMap, authority: Option<&[u8]>) -> Result<(), HeadFa
     Ok(())
 }
 
-/// A transfer coding is for HTTP/1.1 alone and ends with `chunked` (RFC 9112 §6.1, §6.3).
+/// A transfer coding is for HTTP/1.1 alone, and `chunked` is the only one that we undo (RFC 9112 §6.1, §6.3): said once,
+/// so that nobody can read it in another way.
 fn check_coding(fields: &HeaderMap, version: Version, framing: Framing) -> Result<(), HeadFault> {
     if framing != Framing::Coded {
         return Ok(());
     }
-    let last = fields.get_all(header::TRANSFER_ENCODING).iter().next_back();
-    let ends_chunked = last.is_some_and(|codings| {
-        let last = codings.as_bytes().rsplit(|byte| *byte == b',').next();
-        last.is_some_and(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
-    });
-    if version == Version::HTTP_10 || !ends_chunked {
+    let mut codings = fields.get_all(header::TRANSFER_ENCODING).iter();
+    let is_chunked = codings
+        .next()
+        .is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    if version == Version::HTTP_10 || !is_chunked || codings.next().is_some() {
         return Err(HeadFault::Coding);
     }
     Ok(())
+}
+
+/// HTTP/1.0 knows no interim answers (RFC 9110 §10.1.1).
+fn awaits_continue(fields: &HeaderMap, version: Version) -> bool {
+    let expectation = fields.get(header::EXPECT).map(HeaderValue::as_bytes);
+    version == Version::HTTP_11
+        && expectation.is_some_and(|expectation| expectation.eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// RFC 9112 §9.3.

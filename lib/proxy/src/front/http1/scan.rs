@@ -31,7 +31,7 @@ pub enum HeadFault {
     FieldName,
     /// Content-Length that is no number, is given twice, or stands beside Transfer-Encoding (RFC 9112 §6.3).
     Length,
-    /// Transfer-Encoding in HTTP/1.0, or one that does not end with `chunked` (RFC 9112 §6.1, §6.3).
+    /// Transfer-Encoding in HTTP/1.0, or another one than `chunked`, once (RFC 9112 §6.1, §6.3).
     Coding,
     /// Several hosts, user information in one, or another one in the target (RFC 9112 §3.2).
     Authority,

@@ -17,7 +17,7 @@ use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-pub use session::connection_info;
+pub use session::{connection_info, info_of_stream};
 pub(crate) use socket::Socket;
 pub(crate) use transport::Transport;
 

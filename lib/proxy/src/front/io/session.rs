@@ -9,8 +9,8 @@ use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
-    UniqueID, UniqueIDType,
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
+    TimingDigest, UniqueID, UniqueIDType,
 };
 use pingora_http::ResponseHeader;
 use tokio::io::AsyncWriteExt;
@@ -28,6 +28,13 @@ pub fn connection_info(session: &ServerSession) -> Option<&Arc<ConnectionInfo>> 
         .user_data
         .as_ref()?
         .downcast_ref()
+}
+
+/// Who is connected, as a stream that the front door handed out knows it.
+#[must_use]
+pub fn info_of_stream(stream: &Stream) -> Option<Arc<ConnectionInfo>> {
+    let digest = stream.get_proxy_digest()?;
+    digest.user_data.as_ref()?.downcast_ref().cloned()
 }
 
 pub(super) fn ssl_digest(info: &ConnectionInfo) -> Option<Arc<SslDigest>> {

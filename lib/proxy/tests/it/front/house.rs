@@ -50,6 +50,7 @@ pub(crate) fn config() -> FrontConfig {
         header_timeout: PATIENCE,
         idle_timeout: PATIENCE,
         send_timeout: PATIENCE,
+        body_timeout: PATIENCE,
         max_header_bytes: 32 * 1024,
         drain_timeout: PATIENCE,
         tls: None,
