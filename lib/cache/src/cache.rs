@@ -160,7 +160,7 @@ impl Cache {
     /// one has a [`crate::Lead`] and refreshes through that.
     pub fn refresh(&self, old: &Arc<Head>, new: Head) -> Object {
         Object::of_cell(
-            self.fills.refresh(old, new, old.checked()),
+            self.fills.refresh(old, new, old.checked(), false),
             &self.tiers,
             Source::Ram,
         )

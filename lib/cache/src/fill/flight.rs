@@ -36,6 +36,8 @@ pub struct Lead {
     open: Open,
     /// What the caller has seen was purged before the claim: a 304 must not bring it back.
     seen_is_purged: bool,
+    /// The version whose disk copy was on its way when this took its flight's place.
+    landing: Option<u64>,
 }
 
 /// A place among those who wait for one fetch.
@@ -99,10 +101,12 @@ impl Fills {
             ));
         };
         let shared = Arc::new(Shared::new(key, sequence));
-        shard.flights.insert(key.clone(), Arc::clone(&shared));
+        let replaced = shard.flights.insert(key.clone(), Arc::clone(&shared));
+        let landing = replaced.and_then(|landed| Some(landed.object()?.head().version));
         Claim::Lead(Lead {
             open: Open::new(Arc::clone(self), shared, permit),
             seen_is_purged,
+            landing,
         })
     }
 
@@ -134,6 +138,7 @@ impl Lead {
         Lead {
             open,
             seen_is_purged: false,
+            landing: None,
         }
     }
 
@@ -181,14 +186,19 @@ impl Lead {
     /// Upstream says that `old` is still good (304): `new` is its head from now on, its bytes stay.
     #[must_use]
     pub fn refreshed(self, old: &Arc<Head>, new: Head) -> Object {
-        let Lead { open, seen_is_purged } = self;
+        let Lead {
+            open,
+            seen_is_purged,
+            landing,
+        } = self;
         if seen_is_purged {
             // Purged while the caller held it. It asked before; those who joined may have asked after.
             let bytes = Object::of_cell(open.fills.unkept(old, new), &open.fills.tiers, Source::Ram);
             open.end(Outcome::Uncacheable);
             return bytes;
         }
-        let cell = open.fills.refresh(old, new, open.shared.sequence);
+        let is_landing = landing == Some(old.version);
+        let cell = open.fills.refresh(old, new, open.shared.sequence, is_landing);
         let object = Object::of_cell(cell, &open.fills.tiers, Source::Ram);
         open.end(Outcome::Object(object.clone()));
         object

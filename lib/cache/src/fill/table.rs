@@ -172,8 +172,9 @@ impl Fills {
 
     /// Gives the object of `old` a new head for the same bytes, in RAM and, where it is there, on disk. When a newer
     /// fill has taken the object's place, that is what is returned. `sequence` is that of the claim by which upstream
-    /// was asked; what was purged since is returned to who asked before, and not kept.
-    pub(crate) fn refresh(&self, old: &Head, mut new: Head, sequence: u64) -> Cell {
+    /// was asked; what was purged since is returned to who asked before, and not kept. `is_landing`: the disk copy of
+    /// `old` was on its way when the caller's claim took the place of its flight.
+    pub(crate) fn refresh(&self, old: &Head, mut new: Head, sequence: u64, is_landing: bool) -> Cell {
         let shard = self.shard(&old.key).lock();
         let present = self.tiers.ram.cell(&old.key);
         if let Some(newer) = present
@@ -203,10 +204,11 @@ impl Fills {
         };
         let cell = Cell { head, whole };
         self.tiers.ram.keep_cell(cell.clone());
-        let on_its_way = shard
-            .flights
-            .get(&old.key)
-            .is_some_and(|flight| flight.has_landed_with(old.version));
+        let on_its_way = is_landing
+            || shard
+                .flights
+                .get(&old.key)
+                .is_some_and(|flight| flight.has_landed_with(old.version));
         if on_its_way || self.tiers.on_disk(&cell.head, 0) || cell.head.length == Some(0) {
             self.put_head(&cell.head);
         }
@@ -377,7 +379,7 @@ mod tests {
             2,
             "a fill has landed meanwhile"
         );
-        let refreshed = fills.refresh(&head(2, 0), head(0, 9), 0);
+        let refreshed = fills.refresh(&head(2, 0), head(0, 9), 0, false);
         let kept = fills.keep_read(cell(2, b"2"), since).unwrap();
         assert_eq!(
             kept.head.age_rank(),

@@ -5,7 +5,7 @@ use crate::stage::{
 };
 use bytes::Bytes;
 use cache::{
-    Cache, Disk, Key, LookUp, Object, ReadError, Source,
+    Cache, Claim, Disk, Key, LookUp, Object, ReadError, Source,
     disk::{Device, DiskMetrics, MemoryDevice, Options},
 };
 use prometheus::Registry;
@@ -178,17 +178,27 @@ fn a_stalled_reader_from_disk_delays_nobody() {
 fn a_refreshed_head_survives_a_kill() {
     story(async {
         let device = Arc::new(MemoryDevice::new(64 * MIB));
-        let (small, large) = (key("/small"), key("/large"));
-        let bodies = [(small.clone(), body(100, 3)), (large.clone(), body(MIB, 4))];
+        let bodies = [
+            (key("/small"), body(100, 3)),
+            (key("/large"), body(MIB, 4)),
+            (key("/claimed"), body(100, 5)),
+        ];
         let before = stage_on(&device);
         for (key, body) in &bodies {
             // At once, while its copy is on its way: the refreshed head comes after it.
             let old = before.fill(key, body).await;
-            before
-                .cache
-                .refresh(old.head(), head_fresh_for(key, None, Duration::from_secs(777)));
+            let new = head_fresh_for(key, None, Duration::from_secs(777));
+            if key.text().ends_with("/claimed") {
+                // By one who found it stale, and whose flight takes the place of the one that is landing.
+                match before.cache.claim(key, Some(old.head())) {
+                    Claim::Lead(lead) => drop(lead.refreshed(old.head(), new)),
+                    Claim::Join(_) => panic!("what has landed as it was seen is nothing to wait for"),
+                }
+            } else {
+                before.cache.refresh(old.head(), new);
+            }
         }
-        copied(&before, 2).await;
+        copied(&before, 3).await;
         before.cache.close().await;
 
         let after = stage_on(&killed(&device));
