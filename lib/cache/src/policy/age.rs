@@ -7,13 +7,36 @@ use model::Moment;
 
 use super::directives::{members, whole_seconds};
 
-/// The moment an HTTP date names, in any of its three forms; `None` where it is none. Dates before 1970 count as 1970.
+/// The longest form of a date is that of RFC 850 on a Wednesday.
+const LONGEST_DATE: usize = "Wednesday, 09-Nov-94 08:49:37 GMT".len();
+
+/// The moment an HTTP date names, in any of its three forms and in any case (RFC 9111 §4.2); `None` where it is none.
+/// Dates before 1970 count as 1970.
 #[must_use]
 pub fn date(value: &HeaderValue) -> Option<Moment> {
-    let date = httpdate::parse_http_date(value.to_str().ok()?).ok()?;
+    let text = value.to_str().ok()?;
+    if text.len() > LONGEST_DATE {
+        return None;
+    }
+    let date = httpdate::parse_http_date(text)
+        .or_else(|_| httpdate::parse_http_date(&in_usual_case(text)))
+        .ok()?;
     Some(Moment::from_seconds(
         date.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     ))
+}
+
+/// A date as senders are to write it: names of days and months with a capital, `GMT` in capitals.
+fn in_usual_case(text: &str) -> String {
+    let mut usual = String::with_capacity(text.len());
+    for one in text.chars() {
+        if usual.ends_with(|before: char| before.is_ascii_alphabetic()) {
+            usual.push(one.to_ascii_lowercase());
+        } else {
+            usual.push(one.to_ascii_uppercase());
+        }
+    }
+    usual.replace("Gmt", "GMT")
 }
 
 /// The date of the first field of that name.
@@ -78,11 +101,14 @@ mod tests {
     const THEN: Moment = Moment(784_111_777_000);
 
     #[test]
-    fn all_three_forms_of_a_date_are_read_and_nothing_else() {
+    fn all_three_forms_of_a_date_are_read_in_any_case_and_nothing_else() {
         for (text, moment) in [
             ("Sun, 06 Nov 1994 08:49:37 GMT", Some(THEN)),
             ("Sunday, 06-Nov-94 08:49:37 GMT", Some(THEN)),
             ("Sun Nov  6 08:49:37 1994", Some(THEN)),
+            ("sun, 06 nov 1994 08:49:37 gmt", Some(THEN)),
+            ("SUNDAY, 06-NOV-94 08:49:37 GMT", Some(THEN)),
+            ("Sun, 06 Nov 1994 08:49:37 CET", None),
             ("0", None),
             ("-1", None),
             ("", None),

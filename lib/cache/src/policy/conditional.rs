@@ -51,9 +51,12 @@ fn none_match_fails(request: &HeaderMap, fields: &HeaderMap) -> bool {
 }
 
 /// RFC 9110 §13.1.3, and RFC 9111 §4.3.2 for a response without `Last-Modified`: its `Date` stands in.
+/// Several lines are no date.
 fn is_unmodified_since(request: &HeaderMap, fields: &HeaderMap) -> bool {
     let modified = date_of(fields, header::LAST_MODIFIED).or_else(|| date_of(fields, header::DATE));
-    match (modified, date_of(request, header::IF_MODIFIED_SINCE)) {
+    let mut lines = request.get_all(header::IF_MODIFIED_SINCE).iter();
+    let since = lines.next().filter(|_| lines.next().is_none()).and_then(date);
+    match (modified, since) {
         (Some(modified), Some(since)) => modified <= since,
         _ => false,
     }
@@ -199,8 +202,9 @@ mod tests {
         use Outcome::{NotModified, Serve};
         let none_match = header::IF_NONE_MATCH;
         let since = header::IF_MODIFIED_SINCE;
-        let table: [(&[(HeaderName, &'static str)], Outcome); 14] = [
+        let table: [(&[(HeaderName, &'static str)], Outcome); 15] = [
             (&[], Serve),
+            (&[(since.clone(), LATER), (since.clone(), LATER)], Serve),
             (&[(none_match.clone(), "\"a\"")], NotModified),
             (&[(none_match.clone(), "W/\"a\"")], NotModified),
             (&[(none_match.clone(), "\"b\", \"a\"")], NotModified),

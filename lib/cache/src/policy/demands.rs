@@ -8,6 +8,7 @@ use model::Moment;
 use super::{
     directives::{CacheControl, members},
     freshness::Freshness,
+    targeted::governing,
 };
 
 /// The directives of one request that bear on which stored answer will do.
@@ -42,6 +43,19 @@ impl Demands {
             min_fresh: said.min_fresh,
             max_stale: said.max_stale,
             only_if_cached: said.only_if_cached,
+        }
+    }
+
+    /// What is left of it for a stored response with these fields: one that is immutable is not validated for a
+    /// reload, which says `max-age=0`, but only for who insists with `no-cache` (RFC 8246 §2.1).
+    #[must_use]
+    pub fn of_stored(self, fields: &HeaderMap) -> Demands {
+        if self.max_age.is_none() || self.no_cache || !governing(fields).directives.immutable {
+            return self;
+        }
+        Demands {
+            max_age: None,
+            ..self
         }
     }
 
@@ -126,6 +140,24 @@ mod tests {
             (&[("pragma", "no-cache"), ("cache-control", "")], true),
         ] {
             assert_eq!(demands(lines).are_met_by(&OBJECT, NOW), met, "{lines:?}");
+        }
+    }
+
+    /// RFC 8246 §2.1.
+    #[test]
+    fn what_is_immutable_is_not_validated_for_a_reload() {
+        let immutable = HeaderMap::from_iter([(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("max-age=60, immutable"),
+        )]);
+        for (value, fields, met) in [
+            ("max-age=0", &immutable, true),
+            ("max-age=0, no-cache", &immutable, false),
+            ("max-age=0, min-fresh=50", &immutable, false),
+            ("max-age=0", &HeaderMap::new(), false),
+        ] {
+            let demands = demands(&[("cache-control", value)]).of_stored(fields);
+            assert_eq!(demands.are_met_by(&OBJECT, NOW), met, "{value} {fields:?}");
         }
     }
 

@@ -13,7 +13,7 @@ pub const DELTA_SECONDS_MAX: u64 = 1 << 31;
 /// - A directive given twice with different arguments counts as its most restrictive one.
 /// - A number that cannot be read counts as zero, which is to say stale (RFC 9111 §4.2.1).
 /// - `private` and `no-cache` with a list of fields speak of those fields alone: they are not stored
-///   ([`withheld`]). A list that names none counts as no list.
+///   ([`withheld`](super::targeted::withheld)). A list that names none counts as no list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheControl {
     /// `no-store` (§5.2.1.5, §5.2.2.5).
@@ -135,8 +135,8 @@ pub(crate) fn directives(fields: &HeaderMap) -> impl Iterator<Item = Directive<'
         })
 }
 
-/// The fields that `private="…"` and `no-cache="…"` name: they are not for all, or not without asking first, and this
-/// cache stores none of them (RFC 9111 §5.2.2.4, §5.2.2.7).
+/// The fields that `private="…"` and `no-cache="…"` name in `Cache-Control`; see
+/// [`targeted::withheld`](super::targeted::withheld).
 pub(crate) fn withheld(fields: &HeaderMap) -> Vec<HeaderName> {
     directives(fields)
         .filter(|directive| {
@@ -150,7 +150,7 @@ pub(crate) fn withheld(fields: &HeaderMap) -> Vec<HeaderName> {
 
 /// The names in the argument of a qualified directive, quoted or (a common mistake) bare; `None` where there is none
 /// that is a name: the directive then speaks of everything.
-fn named_fields(argument: Option<&[u8]>) -> Option<Vec<HeaderName>> {
+pub(crate) fn named_fields(argument: Option<&[u8]>) -> Option<Vec<HeaderName>> {
     let names = unquoted(argument?);
     let names: Result<Vec<HeaderName>, _> = members(names).map(HeaderName::from_bytes).collect();
     names.ok().filter(|names| !names.is_empty())

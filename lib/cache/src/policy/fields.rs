@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, header};
 
-use super::directives::{members, withheld};
+use super::{directives::members, targeted::withheld};
 
 /// Fields that belong to one connection or one hop, and `Age`, which is made anew for each answer.
 const NOT_STORED: [HeaderName; 12] = [

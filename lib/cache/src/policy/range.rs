@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue, header};
 
 /// What a `Range` field asks for, before the length is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,13 @@ pub enum RangeOutcome {
     Part(Range<u64>),
     /// There are no such bytes: 416.
     Unsatisfiable,
+}
+
+/// The `Range` of a request. It is no list: several lines of it are as good as none.
+#[must_use]
+pub fn field(request: &HeaderMap) -> Option<&HeaderValue> {
+    let mut lines = request.get_all(header::RANGE).iter();
+    lines.next().filter(|_| lines.next().is_none())
 }
 
 /// What `header` means for a representation of `length` bytes. Several ranges, other units and what cannot be read
@@ -126,6 +133,16 @@ mod tests {
                 "{header}"
             );
         }
+    }
+
+    #[test]
+    fn several_lines_are_none() {
+        let mut request = HeaderMap::new();
+        assert_eq!(field(&request), None);
+        request.append(header::RANGE, HeaderValue::from_static("bytes=0-1"));
+        assert!(field(&request).is_some());
+        request.append(header::RANGE, HeaderValue::from_static("bytes=0-1"));
+        assert_eq!(field(&request), None);
     }
 
     #[test]

@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use sfv::{BareItem, ListEntry, Parser};
+use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
-use super::directives::{CacheControl, DELTA_SECONDS_MAX, Directive};
+use super::directives::{CacheControl, DELTA_SECONDS_MAX, Directive, named_fields};
 
 /// Our own, then every CDN's.
 pub(crate) static TARGETED: [HeaderName; 2] = [
@@ -42,14 +42,41 @@ pub(crate) fn governing(response: &HeaderMap) -> Governing {
     }
 }
 
+/// The fields that the qualified forms of `private` and `no-cache` name, where they were said: they are not for all,
+/// or not without asking first, and this cache stores none of them (RFC 9111 §5.2.2.4, §5.2.2.7).
+pub(crate) fn withheld(response: &HeaderMap) -> Vec<HeaderName> {
+    let Some(dictionary) = TARGETED.iter().find_map(|name| dictionary(response, name)) else {
+        return super::directives::withheld(response);
+    };
+    let lists = dictionary
+        .iter()
+        .filter(|(key, _)| matches!(key.as_str(), "private" | "no-cache"));
+    lists
+        .filter_map(|(_, entry)| match entry {
+            ListEntry::Item(item) => match &item.bare_item {
+                BareItem::String(names) => named_fields(Some(names.as_str().as_bytes())),
+                _ => None,
+            },
+            ListEntry::InnerList(_) => None,
+        })
+        .flatten()
+        .collect()
+}
+
 /// A targeted field; `None` where it is absent, empty or no dictionary.
-fn read(response: &HeaderMap, name: &HeaderName) -> Option<CacheControl> {
+fn dictionary(response: &HeaderMap, name: &HeaderName) -> Option<Dictionary> {
     let lines: Vec<&[u8]> = response.get_all(name).iter().map(HeaderValue::as_bytes).collect();
-    let joined = lines.join(&b", "[..]);
-    let dictionary = Parser::parse_dictionary(&joined).ok()?;
-    if dictionary.is_empty() {
+    if lines.is_empty() {
         return None;
     }
+    let joined = lines.join(&b", "[..]);
+    let dictionary: Dictionary = Parser::parse_dictionary(&joined).ok()?;
+    (!dictionary.is_empty()).then_some(dictionary)
+}
+
+/// What a targeted field says, where there is one.
+fn read(response: &HeaderMap, name: &HeaderName) -> Option<CacheControl> {
+    let dictionary = dictionary(response, name)?;
     let mut directives = CacheControl::default();
     for (key, entry) in &dictionary {
         let ListEntry::Item(item) = entry else { continue };
@@ -158,6 +185,25 @@ mod tests {
                 (no_store, private, no_cache),
                 "{value}"
             );
+        }
+    }
+
+    #[test]
+    fn the_field_that_governs_says_which_fields_are_withheld() {
+        for (cdn, expected) in [
+            (
+                Some("private=\"x-a, X-B\", no-cache=\"x-c\""),
+                &["x-a", "x-b", "x-c"][..],
+            ),
+            (Some("private, no-cache=1"), &[]),
+            (Some("private=x"), &[]),
+            (Some("private=\"x-a\","), &["x-d"]),
+            (None, &["x-d"]),
+        ] {
+            let mut response =
+                HeaderMap::from_iter([(header::CACHE_CONTROL, HeaderValue::from_static("private=\"x-d\""))]);
+            cdn.map(|value| response.insert(TARGETED[1].clone(), HeaderValue::from_static(value)));
+            assert_eq!(withheld(&response), expected, "{cdn:?}");
         }
     }
 

@@ -275,7 +275,7 @@ fn part_of(method: &Method, request: &HeaderMap, head: &Head) -> Part {
     {
         return Part::NotModified;
     }
-    let (Some(wanted), Some(length)) = (request.get(header::RANGE), head.length) else {
+    let (Some(wanted), Some(length)) = (range::field(request), head.length) else {
         return Part::Whole;
     };
     if *method != Method::GET

@@ -251,12 +251,11 @@ impl<D: Downstream> Visit<'_, '_, D> {
     /// The object is there and whole: is it fresh enough?
     async fn hit(&mut self, object: Object) -> Result<Delivered, ClientGone> {
         let head = object.head();
-        match plan::plan(
-            &head.freshness,
-            head.asked_at,
-            &self.wishes,
-            self.reply.request.now,
-        ) {
+        let wishes = Wishes {
+            demands: self.wishes.demands.of_stored(&head.fields),
+            floor: self.wishes.floor,
+        };
+        match plan::plan(&head.freshness, head.asked_at, &wishes, self.reply.request.now) {
             Plan::Serve => {
                 self.reply.trail.cache = CacheResult::Hit;
                 self.deliver(&object, Forwarded::No).await
