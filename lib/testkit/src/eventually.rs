@@ -83,12 +83,27 @@ pub fn within<L: Look>(deadline: Duration, mut look: impl FnMut() -> L) -> Resul
 /// # Panics
 ///
 /// When `deadline` passes first, with the reason of the last look.
-pub async fn eventually_async<L: Look>(deadline: Duration, mut look: impl FnMut() -> L) -> L::Value {
+pub async fn eventually_async<L: Look>(deadline: Duration, look: impl FnMut() -> L) -> L::Value {
+    match within_async(deadline, look).await {
+        Ok(value) => value,
+        Err(reason) => panic!("not within {deadline:?}: {reason}"),
+    }
+}
+
+/// As [`within`], inside a runtime.
+///
+/// # Errors
+///
+/// The reason of the last look.
+pub async fn within_async<L: Look>(
+    deadline: Duration,
+    mut look: impl FnMut() -> L,
+) -> Result<L::Value, String> {
     let end = Instant::now() + deadline;
     loop {
         match look().look() {
-            Ok(value) => return value,
-            Err(reason) if Instant::now() >= end => panic!("not within {deadline:?}: {reason}"),
+            Ok(value) => return Ok(value),
+            Err(reason) if Instant::now() >= end => return Err(reason),
             Err(_) => tokio::time::sleep(PAUSE_BETWEEN_LOOKS).await,
         }
     }

@@ -20,5 +20,5 @@ pub mod samples;
 
 pub use body::{body, sha256};
 pub use chance::{Chance, seed};
-pub use eventually::{Look, eventually, eventually_async, within};
+pub use eventually::{Look, eventually, eventually_async, within, within_async};
 pub use machine::unix_millis;
