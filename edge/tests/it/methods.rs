@@ -185,6 +185,39 @@ fn an_expectation_other_than_100_continue_is_refused() {
 }
 
 #[test]
+fn options_goes_as_far_as_it_says() {
+    let cdn = open_to_all();
+    cdn.origin().on("/a", Reply::status(204).field("Allow", "BREW"));
+    let all = "GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE";
+    for (name, client) in clients(&cdn) {
+        for (forwards, allow, reaches) in [
+            ("0", all, None),
+            ("1", all, None),
+            ("2", "BREW", Some("0")),
+            ("x", "BREW", Some("x")),
+        ] {
+            cdn.origin().forget();
+            let response = client.send(&Request::new("OPTIONS", "/a").field("max-forwards", forwards));
+            assert_eq!(
+                (response.status(), response.field("Allow")),
+                (204, Some(allow)),
+                "{forwards} over {name}"
+            );
+            let seen = cdn.origin().requests();
+            let told: Vec<_> = seen
+                .iter()
+                .filter_map(|request| request.field("max-forwards"))
+                .collect();
+            assert_eq!(
+                told,
+                reaches.into_iter().collect::<Vec<_>>(),
+                "{forwards} over {name}"
+            );
+        }
+    }
+}
+
+#[test]
 fn connect_is_refused_whatever_a_service_answers() {
     let cdn = open_to_all();
     let bytes = format!("CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}:443\r\n\r\n");

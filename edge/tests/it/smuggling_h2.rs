@@ -101,6 +101,8 @@ fn outcome(client: &Client, shape: &Shape) -> Outcome {
 #[test]
 fn what_no_http_1_request_can_be_is_refused() {
     let cdn = open_to_all();
+    // A body of another length than announced is broken off where that turns out.
+    cdn.origin().let_bodies_break_off();
     cdn.origin()
         .on_prefix("/", |_| Reply::ok("ok").field("Cache-Control", "no-store"));
     let usual = || {
@@ -329,8 +331,4 @@ fn what_no_http_1_request_can_be_is_refused() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    // A body of another length than announced is broken off where it turns out.
-    let mut violations = cdn.origin().take_violations();
-    violations.retain(|what| !what.contains("connection ended"));
-    assert_eq!(violations, Vec::<String>::new());
 }

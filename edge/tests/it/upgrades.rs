@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use model::Tier;
 use testkit::cdn::{Cdn, HOST};
 use testkit::client::{Client, Request, run};
 use testkit::origin::Reply;
@@ -67,6 +68,36 @@ fn a_websocket_passes_both_tiers_both_ways() {
     testkit::eventually(Duration::from_secs(10), || {
         (cdn.origin().open_connections() == 0).then_some(())
     });
+}
+
+#[test]
+fn a_drain_waits_for_tunnels_and_cuts_them_at_its_bound() {
+    let mut cdn = builder()
+        .parents("ams", 1)
+        .edges("ams", 1)
+        .service("demo", |service| service.upgrades = vec!["websocket".to_owned()])
+        .settings(Tier::Edge, |settings| {
+            settings.text("listen", "drain_timeout", "2s");
+        })
+        .start();
+    cdn.origin().on("/chat", Reply::switches_to("websocket"));
+    let client = cdn.http(EDGE);
+    run(async {
+        let mut connection = client.connect().await.unwrap();
+        connection.write(asking("websocket").as_bytes()).await.unwrap();
+        assert_eq!(connection.receive("GET").await.unwrap().head().status, 101);
+        cdn.daemon(EDGE).terminate();
+        // New clients are refused once the drain has begun.
+        let refusing = async { while client.connect().await.is_ok() {} };
+        tokio::time::timeout(Duration::from_secs(10), refusing)
+            .await
+            .unwrap();
+        connection.write(b"still here?").await.unwrap();
+        assert_eq!(connection.read().await.unwrap(), "still here?");
+        // Then it ends, one way or the other.
+        while connection.read().await.is_ok_and(|more| !more.is_empty()) {}
+    });
+    assert!(cdn.daemon_mut(EDGE).await_end(Duration::from_secs(20)).success());
 }
 
 #[test]

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use crate::flow::{AnswerHead, Body, ClientGone, Downstream};
 use crate::framing;
 use crate::front::{BodyEnd, Http1};
+use crate::headers::trailers;
 
 /// Room for an answer's head before it has to grow.
 const HEAD_BYTES: usize = 1024;
@@ -19,7 +20,7 @@ pub(super) struct Answer<'a> {
     connection: &'a mut Http1,
     version: Version,
     keeps: bool,
-    takes_trailers: bool,
+    request: &'a HeaderMap,
     framing: Framing,
 }
 
@@ -35,18 +36,18 @@ enum Framing {
 }
 
 impl<'a> Answer<'a> {
-    /// The answer goes to `connection`; `keeps` says whether that may serve another request.
+    /// The answer to a request with the fields `request` goes to `connection`; `keeps` says whether that may serve another request.
     pub(super) fn new(
         connection: &'a mut Http1,
         version: Version,
+        request: &'a HeaderMap,
         keeps: bool,
-        takes_trailers: bool,
     ) -> Answer<'a> {
         Answer {
             connection,
             version,
             keeps,
-            takes_trailers,
+            request,
             framing: Framing::Counted(0),
         }
     }
@@ -140,7 +141,7 @@ impl Downstream for Answer<'_> {
     }
 
     async fn finish_with(&mut self, trailers: HeaderMap) -> Result<(), ClientGone> {
-        if !self.takes_trailers || self.framing != Framing::Chunked {
+        if self.framing != Framing::Chunked || !trailers::are_wanted(self.request) {
             // Trailers may be dropped (RFC 9110 §6.5.1); merged into the head they may not.
             return self.finish().await;
         }

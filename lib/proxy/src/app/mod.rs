@@ -14,7 +14,6 @@ use pingora_core::server::ShutdownWatch;
 
 use crate::flow::{self, Request};
 use crate::front::{Application, ConnectionInfo, Framing, FrontConfig, Http1, RequestHead};
-use crate::headers::trailers;
 use crate::log::Protocol;
 use crate::node::Core;
 use crate::upstream::RequestBody;
@@ -44,8 +43,7 @@ impl Application for App {
         while let Some(head) = connection.next().await {
             let keeps = head.wants_to_go_on && !*shutdown.borrow();
             let request = request(&head, &info);
-            let takes_trailers = trailers::are_wanted(&head.fields);
-            let mut answer = h1::Answer::new(&mut connection, head.version, keeps, takes_trailers);
+            let mut answer = h1::Answer::new(&mut connection, head.version, &head.fields, keeps);
             let trail = flow::serve(&self.core, &request, &mut answer).await;
             let goes_on = answer.goes_on();
             record::record(&self.core, &request, &trail, Protocol::Http1);

@@ -223,7 +223,7 @@ impl<D: Downstream> Visit<'_, '_, D> {
                     Box::pin(self.miss(Known::Unreadable(object))).await?
                 }
                 LookUp::Absent => Box::pin(self.miss(Known::Nothing)).await?,
-                LookUp::Uncacheable => return self.relay(Forwarded::Bypass).await,
+                LookUp::Uncacheable => return Box::pin(self.relay(Forwarded::Bypass)).await,
             };
             match delivered {
                 Delivered::Done => return Ok(()),

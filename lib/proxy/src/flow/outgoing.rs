@@ -7,6 +7,7 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Version};
 
 use super::request::Request;
+use super::route;
 use crate::headers::{Trace, hop_by_hop, trailers};
 use crate::upstream::RequestBody;
 use crate::upstream::exchange::Outgoing;
@@ -41,6 +42,9 @@ const PERSONAL_FIELDS: [&str; 14] = [
     "x-rewrite-url",
 ];
 
+/// Fields that frame nothing here, and a body at an origin behind CGI, which takes `_` for `-` (RFC 3875 §4.1.18).
+const FRAMING_LOOKALIKES: [&str; 2] = ["content_length", "transfer_encoding"];
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Whom a request upstream is for.
@@ -71,6 +75,9 @@ pub fn outgoing(
     hop_by_hop::strip(&mut fields);
     fields.remove(header::EXPECT);
     fields.remove(header::CONTENT_LENGTH);
+    for name in FRAMING_LOOKALIKES {
+        fields.remove(name);
+    }
     if let Some(host) = request
         .authority
         .and_then(|authority| HeaderValue::from_str(authority).ok())
@@ -143,6 +150,11 @@ pub(super) fn upgrade(request: &Request<'_>, service: &model::Service) -> Option
 
 /// What concerns this connection and the next alike: made anew for the next.
 fn ask_for_more(fields: &mut HeaderMap, service: &ServiceWorld, request: &Request<'_>, body: RequestBody) {
+    if *request.method == Method::OPTIONS
+        && let Some(more) = route::max_forwards(request.fields)
+    {
+        fields.insert(header::MAX_FORWARDS, more.saturating_sub(1).into());
+    }
     if request.awaits_continue && body != RequestBody::None {
         fields.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
     }

@@ -1,6 +1,7 @@
 //! The body of a request on its way upstream: piece by piece, within the service's bound.
 
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -13,13 +14,22 @@ use crate::upstream::RequestBody;
 use crate::upstream::client::{Broken, Client};
 use crate::world::ServiceWorld;
 
+/// How long a body may take however slowly it comes.
+const UNHURRIED: Duration = Duration::from_secs(60);
+
+/// Bytes a second that a body that takes longer must come at, on the whole: less than any line brings. Who sends a byte
+/// now and then would otherwise hold a connection at the origin for days, and with some hundred such all of them.
+const PACE_MIN: u64 = 256;
+
 /// What is known of a body that goes upstream.
 pub(super) struct Upload {
     body: RequestBody,
     awaits_continue: bool,
     bytes_max: u64,
+    is_paced: bool,
     bytes: u64,
-    has_begun: bool,
+    /// When the client was first waited for.
+    begun: Option<Instant>,
     has_ended: bool,
     fault: Option<UploadFault>,
 }
@@ -52,8 +62,9 @@ impl Upload {
             body: RequestBody::None,
             awaits_continue: false,
             bytes_max: 0,
+            is_paced: true,
             bytes: 0,
-            has_begun: false,
+            begun: None,
             has_ended: false,
             fault: None,
         }
@@ -62,6 +73,7 @@ impl Upload {
     /// What follows is not a body any more, but what both sides speak after 101.
     pub(super) fn become_tunnel(&mut self) {
         self.bytes_max = u64::MAX;
+        self.is_paced = false;
         self.has_ended = false;
     }
 
@@ -81,6 +93,10 @@ impl Upload {
     }
 }
 
+fn is_too_slow(bytes: u64, taken: Duration) -> bool {
+    taken > UNHURRIED && bytes < taken.as_secs() * PACE_MIN
+}
+
 /// A client whose body goes upstream, as upstream sees it.
 pub(super) struct Uploading<'a, D> {
     pub(super) downstream: &'a mut D,
@@ -97,7 +113,7 @@ impl<D: Downstream> Client for Uploading<'_, D> {
     }
 
     fn has_begun(&self) -> bool {
-        self.upload.has_begun
+        self.upload.begun.is_some()
     }
 
     fn rest(&mut self) {
@@ -109,7 +125,7 @@ impl<D: Downstream> Client for Uploading<'_, D> {
             return Poll::Ready(Ok(None));
         }
         // From here on the client knows that its body is read.
-        self.upload.has_begun = true;
+        let begun = *self.upload.begun.get_or_insert_with(Instant::now);
         let piece = match ready!(self.downstream.poll_body(cx)) {
             Ok(Some(piece)) => piece,
             Ok(None) => {
@@ -124,6 +140,10 @@ impl<D: Downstream> Client for Uploading<'_, D> {
         self.upload.bytes += piece.len() as u64;
         if self.upload.bytes > self.upload.bytes_max {
             self.upload.fault = Some(UploadFault::TooLarge);
+            return Poll::Ready(Err(Broken));
+        }
+        if self.upload.is_paced && is_too_slow(self.upload.bytes, begun.elapsed()) {
+            self.upload.fault = Some(UploadFault::Client(BodyEnd::Slow));
             return Poll::Ready(Err(Broken));
         }
         Poll::Ready(Ok(Some(piece)))
@@ -141,5 +161,25 @@ impl<D: Downstream> Client for Uploading<'_, D> {
             self.upload.fault = Some(UploadFault::Gone);
             Broken
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_only_drips_is_too_slow_after_a_minute() {
+        for (bytes, seconds, expected) in [
+            (0, 60, false),
+            (1, 61, true),
+            (61 * PACE_MIN, 61, false),
+            (61 * PACE_MIN, 62, true),
+            (64 << 20, 24 * 3600, false),
+            (1 << 20, 24 * 3600, true),
+        ] {
+            let found = is_too_slow(bytes, Duration::from_secs(seconds));
+            assert_eq!(found, expected, "{bytes} bytes in {seconds} s");
+        }
     }
 }

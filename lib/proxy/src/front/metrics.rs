@@ -72,8 +72,8 @@ impl Metrics {
             refused: family(
                 "refused_total",
                 "Connections turned away before a request reached the access log, by reason. connection_cap: at \
-                 max_connections, clients are lost. header_timeout and send_timeout: slow or dead clients, an attack \
-                 when many. The others are malformed requests.",
+                 max_connections, clients are lost. header_timeout, body_timeout and send_timeout: slow or dead clients, an \
+                 attack when many. body_cut_short: clients that left in the middle of an upload. The others are malformed requests.",
                 &["reason"],
             )?,
             accept_errors: family(

@@ -201,6 +201,7 @@ impl Head {
 #[cfg(test)]
 mod tests {
     use bytes::BytesMut;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::framing::Step;
@@ -313,6 +314,21 @@ mod tests {
             ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", false),
         ] {
             assert_eq!(read(head).unwrap().keeps_connection(), keeps, "{head:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic_and_what_it_takes_is_there(
+            tail in proptest::collection::vec("[ -~\r\n:]{0,9}|Content-Length: 1\r\n|\r\n", 0..20),
+        ) {
+            let text = format!("HTTP/1.1 200 OK\r\n{}", tail.concat());
+            let mut buffer = BytesMut::from(text.as_bytes());
+            if let Ok(Some(head)) = take(&mut buffer, &mut 0) {
+                prop_assert!(text.as_bytes().ends_with(&buffer));
+                prop_assert!(head.fields.get_all("content-length").iter().count() <= 1);
+                let _ = head.body(&Method::GET);
+            }
         }
     }
 }

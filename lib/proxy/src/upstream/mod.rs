@@ -9,6 +9,7 @@ mod ask;
 pub mod budget;
 pub mod choose;
 pub mod client;
+pub mod error;
 pub mod exchange;
 mod head;
 pub mod health;

@@ -62,6 +62,7 @@ struct Counted<'a>(&'a Gauge);
 struct Script {
     early: BTreeMap<String, Answer>,
     says_continue: bool,
+    bodies_may_break_off: bool,
     exact: BTreeMap<String, Answer>,
     prefixes: BTreeMap<String, Answer>,
 }
@@ -200,10 +201,10 @@ impl Origin {
         self.shared.seen.lock().violations.clone()
     }
 
-    /// As [`Origin::violations`], and forgets them: for stories in which somebody must break off.
-    #[must_use]
-    pub fn take_violations(&self) -> Vec<String> {
-        std::mem::take(&mut self.shared.seen.lock().violations)
+    /// From now on a connection that ends within a request's body breaks no rule: for stories in which somebody must
+    /// break off.
+    pub fn let_bodies_break_off(&self) {
+        self.shared.script.lock().bodies_may_break_off = true;
     }
 
     /// Forgets the requests seen; the script stays.
@@ -299,6 +300,10 @@ impl Shared {
 
     fn says_continue(&self) -> bool {
         self.script.lock().says_continue
+    }
+
+    fn bodies_may_break_off(&self) -> bool {
+        self.script.lock().bodies_may_break_off
     }
 
     /// What is answered before the body is read, if anything is; the request is remembered then.

@@ -66,6 +66,14 @@ pub(super) enum NoRequest {
     Ended,
     /// What was sent breaks RFC 9112; the text says how.
     Violation(String),
+    /// The connection ended within the body; the text says where.
+    BrokenOff(String),
+}
+
+impl From<String> for NoRequest {
+    fn from(what: String) -> NoRequest {
+        NoRequest::Violation(what)
+    }
 }
 
 /// Reads the head of the next request, strictly: CRLF line ends, no field without a name.
@@ -103,9 +111,7 @@ pub(super) async fn finish(
     buffer: &mut BytesMut,
     request: &mut Request,
 ) -> Result<(), NoRequest> {
-    request.body = read_body(io, buffer, request)
-        .await
-        .map_err(NoRequest::Violation)?;
+    request.body = read_body(io, buffer, request).await?;
     Ok(())
 }
 
@@ -151,7 +157,7 @@ async fn read_body(
     io: &mut (impl AsyncRead + Unpin),
     buffer: &mut BytesMut,
     request: &mut Request,
-) -> Result<Bytes, String> {
+) -> Result<Bytes, NoRequest> {
     let owned = |values: Vec<&str>| values.into_iter().map(str::to_owned).collect::<Vec<_>>();
     let lengths = owned(request.values("content-length"));
     let codings = owned(request.values("transfer-encoding"));
@@ -176,13 +182,13 @@ async fn read_body(
                 request.trailers.push((name.to_owned(), value.to_owned()));
             }
         }
-        _ => Err(format!(
+        _ => Err(NoRequest::from(format!(
             "ambiguous framing: Content-Length {lengths:?}, Transfer-Encoding {codings:?}"
-        )),
+        ))),
     }
 }
 
-async fn read_chunks(io: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -> Result<Bytes, String> {
+async fn read_chunks(io: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -> Result<Bytes, NoRequest> {
     let mut body = BytesMut::new();
     loop {
         let line = take_line(io, buffer).await?;
@@ -193,7 +199,7 @@ async fn read_chunks(io: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -
         }
         body.extend_from_slice(&take(io, buffer, length).await?);
         if !take_line(io, buffer).await?.is_empty() {
-            return Err("a chunk is longer than it says".to_owned());
+            return Err("a chunk is longer than it says".to_owned().into());
         }
     }
     Ok(body.freeze())
@@ -203,14 +209,14 @@ async fn take(
     io: &mut (impl AsyncRead + Unpin),
     buffer: &mut BytesMut,
     length: usize,
-) -> Result<Bytes, String> {
+) -> Result<Bytes, NoRequest> {
     while buffer.len() < length {
         match io.read_buf(buffer).await {
             Ok(0) | Err(_) => {
-                return Err(format!(
-                    "the connection ended {} bytes short",
-                    length - buffer.len()
-                ));
+                let short = length - buffer.len();
+                return Err(NoRequest::BrokenOff(format!(
+                    "the connection ended {short} bytes short"
+                )));
             }
             Ok(_) => {}
         }
@@ -218,14 +224,19 @@ async fn take(
     Ok(buffer.split_to(length).freeze())
 }
 
-async fn take_line(io: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -> Result<String, String> {
+async fn take_line(io: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -> Result<String, NoRequest> {
     loop {
         if let Some(at) = buffer.windows(2).position(|two| two == b"\r\n") {
             let line = buffer.split_to(at + 2);
-            return String::from_utf8(line[..at].to_vec()).map_err(|_| "a line is not text".to_owned());
+            return String::from_utf8(line[..at].to_vec())
+                .map_err(|_| "a line is not text".to_owned().into());
         }
         match io.read_buf(buffer).await {
-            Ok(0) | Err(_) => return Err("the connection ended inside a line".to_owned()),
+            Ok(0) | Err(_) => {
+                return Err(NoRequest::BrokenOff(
+                    "the connection ended inside a line".to_owned(),
+                ));
+            }
             Ok(_) => {}
         }
     }

@@ -71,6 +71,16 @@ impl Reply {
         }
     }
 
+    /// 200 whose body is that of the request, sent back as it comes: for [`Origin::on_head`](super::Origin::on_head), and
+    /// requests that say their length.
+    #[must_use]
+    pub fn echo() -> Reply {
+        Reply {
+            echoes: true,
+            ..Reply::status(200)
+        }
+    }
+
     /// 101 to `protocol`; from then on every byte that comes is sent back.
     #[must_use]
     pub fn switches_to(protocol: &str) -> Reply {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -35,6 +35,10 @@ pub(super) async fn connection(mut io: TcpStream, number: u64, shared: Arc<Share
         let request = match next(&mut io, &mut buffer, number, &shared).await {
             Ok(Coming::Request(request)) => request,
             Ok(Coming::Answered(reply, request)) => {
+                if reply.echoes {
+                    let _ = echo(&mut io, &request, &mut buffer).await;
+                    return;
+                }
                 // The rest of its body is nobody's: the connection ends with the answer.
                 let _ = answer(&mut io, &request, *reply, &shared).await;
                 let _ = io.shutdown().await;
@@ -43,6 +47,12 @@ pub(super) async fn connection(mut io: TcpStream, number: u64, shared: Arc<Share
                 return;
             }
             Err(NoRequest::Ended) => return,
+            Err(NoRequest::BrokenOff(what)) => {
+                if !shared.bodies_may_break_off() {
+                    shared.violated(what);
+                }
+                return;
+            }
             Err(NoRequest::Violation(what)) => {
                 shared.violated(what);
                 let _ = io
@@ -66,6 +76,26 @@ enum Coming {
     Request(Request),
     /// The head of one that is answered before its body is read.
     Answered(Box<Reply>, Request),
+}
+
+/// Sends the body back as it comes; `buffer` holds what has come of it.
+async fn echo(io: &mut TcpStream, request: &Request, buffer: &mut BytesMut) -> io::Result<()> {
+    let length = request
+        .field("content-length")
+        .and_then(|length| length.parse().ok());
+    let mut left: usize = length.ok_or(io::ErrorKind::InvalidInput)?;
+    io.write_all(
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {left}\r\nConnection: close\r\n\r\n").as_bytes(),
+    )
+    .await?;
+    loop {
+        let piece = buffer.split_to(left.min(buffer.len()));
+        io.write_all(&piece).await?;
+        left -= piece.len();
+        if left == 0 || io.read_buf(buffer).await? == 0 {
+            return io.shutdown().await;
+        }
+    }
 }
 
 async fn next(

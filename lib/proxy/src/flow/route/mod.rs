@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use cache::policy::{Target, TargetError};
-use http::header::EXPECT;
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::header::{EXPECT, MAX_FORWARDS};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use model::Tier;
 use model::service::PlainHttp;
 
@@ -54,8 +54,8 @@ pub enum Refusal {
     ToHttps(String),
     /// The request has been here before (RFC 8586).
     Loop,
-    /// `OPTIONS *`: answered by this node itself.
-    Options,
+    /// `OPTIONS *`, or OPTIONS that goes no further: answered by this node itself, with these methods.
+    Options(HeaderValue),
     /// Nothing stored will do, and the request wants nothing else (RFC 9111 §5.2.1.7).
     OnlyIfCached,
 }
@@ -75,7 +75,7 @@ impl Refusal {
             Refusal::PlainHttp => StatusCode::FORBIDDEN,
             Refusal::ToHttps(_) => StatusCode::PERMANENT_REDIRECT,
             Refusal::Loop => StatusCode::LOOP_DETECTED,
-            Refusal::Options => StatusCode::NO_CONTENT,
+            Refusal::Options(_) => StatusCode::NO_CONTENT,
             Refusal::OnlyIfCached => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -97,7 +97,7 @@ impl Refusal {
             Refusal::PlainHttp => "this host is served over https only\n",
             Refusal::ToHttps(_) => "moved to https\n",
             Refusal::Loop => "this request came through here before\n",
-            Refusal::Options => "",
+            Refusal::Options(_) => "",
             Refusal::OnlyIfCached => "nothing fresh enough is stored, and only that was asked for\n",
         })
     }
@@ -106,8 +106,9 @@ impl Refusal {
     #[must_use]
     pub fn field(&self) -> Option<(http::HeaderName, HeaderValue)> {
         match self {
-            Refusal::Method(allowed) => Some((http::header::ALLOW, allowed.clone())),
-            Refusal::Options => Some((http::header::ALLOW, HeaderValue::from_static(ALLOWED_METHODS))),
+            Refusal::Method(allowed) | Refusal::Options(allowed) => {
+                Some((http::header::ALLOW, allowed.clone()))
+            }
             Refusal::ToHttps(location) => HeaderValue::from_str(location)
                 .ok()
                 .map(|value| (http::header::LOCATION, value)),
@@ -166,21 +167,13 @@ fn guard(world: &World, service: &ServiceWorld, request: &Request<'_>) -> Result
             cdn_loop::Refusal::Malformed => Refusal::Malformed("CDN-Loop is not a list of CDNs\n"),
             cdn_loop::Refusal::NodeAgain | cdn_loop::Refusal::CdnTooOften { .. } => Refusal::Loop,
         })?;
-    if !matches!(*request.method, Method::GET | Method::HEAD | Method::OPTIONS)
-        && !service.methods.allow(request.method)
-    {
-        return Err(Refusal::Method(service.methods.names().clone()));
-    }
-    if let Some(expectation) = request.fields.get(EXPECT)
-        && !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")
-    {
-        return Err(Refusal::Expectation);
-    }
-    if matches!(request.body, RequestBody::Sized(length) if length > service.service.request_body_max.0) {
-        return Err(Refusal::BodyTooLarge);
+    if !matches!(*request.method, Method::GET | Method::HEAD) || service.service.pass_get_bodies {
+        guard_origin(service, request)?;
     }
     match request.target {
-        "*" if *request.method == Method::OPTIONS => return Err(Refusal::Options),
+        "*" if *request.method == Method::OPTIONS => {
+            return Err(Refusal::Options(service.methods.names().clone()));
+        }
         "*" | "" => return Err(Refusal::Malformed("the request's target is no path\n")),
         _ => {}
     }
@@ -195,6 +188,35 @@ fn guard(world: &World, service: &ServiceWorld, request: &Request<'_>) -> Result
         }
     }
     Target::parse(request.target, &service.service.query).map_err(Refusal::BadTarget)
+}
+
+/// Guards the origin from what the cache cannot answer: other methods, and bodies.
+fn guard_origin(service: &ServiceWorld, request: &Request<'_>) -> Result<(), Refusal> {
+    if !matches!(*request.method, Method::GET | Method::HEAD | Method::OPTIONS)
+        && !service.methods.allow(request.method)
+    {
+        return Err(Refusal::Method(service.methods.names().clone()));
+    }
+    if let Some(expectation) = request.fields.get(EXPECT)
+        && !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    {
+        return Err(Refusal::Expectation);
+    }
+    if matches!(request.body, RequestBody::Sized(length) if length > service.service.request_body_max.0) {
+        return Err(Refusal::BodyTooLarge);
+    }
+    if *request.method == Method::OPTIONS && max_forwards(request.fields) == Some(0) {
+        return Err(Refusal::Options(service.methods.names().clone()));
+    }
+    Ok(())
+}
+
+/// How many more nodes an OPTIONS may pass (RFC 9110 §7.6.2); `None` where it does not say.
+#[must_use]
+pub fn max_forwards(fields: &HeaderMap) -> Option<u64> {
+    let value = fields.get(MAX_FORWARDS)?.to_str().ok()?;
+    value.bytes().all(|byte| byte.is_ascii_digit()).then_some(())?;
+    value.parse().ok()
 }
 
 #[cfg(test)]

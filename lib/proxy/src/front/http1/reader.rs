@@ -181,7 +181,12 @@ impl HeadReader {
 
     /// Whether closing now could destroy an answer on its way, because the client's last bytes were not read.
     pub(super) fn must_linger(&self) -> bool {
-        !self.buffer.is_empty() || matches!(self.phase, Phase::Ended { unread: true })
+        let is_sending = match &self.phase {
+            Phase::Body(body) => !body.is_tunnel,
+            Phase::Ended { unread } => *unread,
+            Phase::Head | Phase::Closing(_) => false,
+        };
+        is_sending || !self.buffer.is_empty()
     }
 
     /// The next request; `None` when none will come. What the client does wrong is answered in here.
