@@ -6,6 +6,7 @@
 mod bad_input;
 mod cases;
 mod collapse;
+mod compression;
 mod delivery;
 mod disks;
 mod drain;

@@ -9,7 +9,8 @@
 //!  8  length (u64::MAX = not known)
 //!  8  asked_at (milliseconds, as the four that follow)
 //!  8  generated_at   8  lifetime   8  stale-while-revalidate   8  stale-if-error
-//!  1  flags (bit 0: must-revalidate; bit 1: no answer, but what its URL's answers vary by)
+//!  1  flags (bit 0: must-revalidate; bit 1: no answer, but what its URL's answers vary by; bit 2: made of another)
+//!     8  version     4  revision                        of the object that it was made of, where bit 2 is set
 //!  2  n, then n bytes of key text                       the key is proved by its text, not by its hash
 //!  2  number of fields, then for each
 //!       2  n, then n bytes of name      4  n, then n bytes of value
@@ -37,6 +38,7 @@ const FORMAT: u8 = 2;
 const LENGTH_UNKNOWN: u64 = u64::MAX;
 const MUST_REVALIDATE: u8 = 1;
 const VARIATION: u8 = 2;
+const MADE: u8 = 4;
 /// Memory of one header field beside its name and value: entry, hash slot and allocation overhead of `http::HeaderMap`.
 const FIELD_OVERHEAD_BYTES: usize = 112;
 
@@ -62,6 +64,8 @@ pub struct Head {
     /// Counts the refreshes of this version: of two heads with one version the higher revision is the newer.
     pub(crate) revision: u32,
     variation: Option<Arc<Variation>>,
+    /// Version and revision of the object that it was made of.
+    source: Option<(u64, u32)>,
     prepared: ArcSwapOption<Prepared>,
 }
 
@@ -69,6 +73,19 @@ pub struct Head {
 pub struct Prepared {
     pub epoch: u64,
     pub bytes: Bytes,
+    /// A request that takes a coding gets a compressed form of it.
+    pub compressible: bool,
+}
+
+/// How an object stands to the one that it may have been made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    /// It was made of that.
+    OfIt,
+    /// It was made of the same bytes, which have a newer head since.
+    OfItsBytes,
+    /// It was made of something else, or of nothing.
+    Otherwise,
 }
 
 /// Why bytes are not a head.
@@ -119,6 +136,7 @@ impl Head {
             checked: AtomicU64::new(0),
             revision: 0,
             variation: None,
+            source: None,
             prepared: ArcSwapOption::empty(),
         }
     }
@@ -136,6 +154,35 @@ impl Head {
     #[must_use]
     pub fn variation(&self) -> Option<&Arc<Variation>> {
         self.variation.as_ref()
+    }
+
+    /// The head of what is made of the object of `source` without asking upstream, such as a compressed form: under a key
+    /// of its own, and as fresh as that.
+    #[must_use]
+    pub fn made_of(source: &Head, key: Key, fields: HeaderMap, length: u64) -> Head {
+        let head = Head::new(key, source.status, fields, Some(length), source.freshness);
+        Head {
+            source: Some((source.version, source.revision)),
+            ..head.asked_at(source.asked_at)
+        }
+    }
+
+    /// Whether it was made of the object of `source`.
+    #[must_use]
+    pub fn was_made_of(&self, source: &Head) -> Made {
+        match self.source {
+            Some((version, revision)) if version == source.version && revision == source.revision => {
+                Made::OfIt
+            }
+            Some((version, _)) if version == source.version => Made::OfItsBytes,
+            _ => Made::Otherwise,
+        }
+    }
+
+    /// Whether it was made of another object here, and never came from upstream.
+    #[must_use]
+    pub fn is_made(&self) -> bool {
+        self.source.is_some()
     }
 
     /// Up to which purge it was judged.
@@ -197,6 +244,7 @@ impl Head {
             checked: AtomicU64::new(self.checked()),
             revision: self.revision,
             variation: self.variation.clone(),
+            source: self.source,
             prepared: ArcSwapOption::empty(),
         }
     }
@@ -254,7 +302,14 @@ impl Head {
         if self.variation.is_some() {
             flags |= VARIATION;
         }
+        if self.source.is_some() {
+            flags |= MADE;
+        }
         record.push(flags);
+        if let Some((version, revision)) = self.source {
+            record.extend_from_slice(&version.to_le_bytes());
+            record.extend_from_slice(&revision.to_le_bytes());
+        }
         record.extend_from_slice(&u16::try_from(text.len()).ok()?.to_le_bytes());
         record.extend_from_slice(text);
         record.extend_from_slice(&u16::try_from(self.fields.len()).ok()?.to_le_bytes());
@@ -291,9 +346,16 @@ impl Head {
         let stale_while_revalidate = Duration::from_millis(u64::from_le_bytes(rest.array()?));
         let stale_if_error = Duration::from_millis(u64::from_le_bytes(rest.array()?));
         let flags = u8::from_le_bytes(rest.array()?);
-        if flags & !(MUST_REVALIDATE | VARIATION) != 0 {
+        if flags & !(MUST_REVALIDATE | VARIATION | MADE) != 0 {
             return Err(HeadError::Invalid("flag"));
         }
+        let source = match flags & MADE {
+            0 => None,
+            _ => Some((
+                u64::from_le_bytes(rest.array()?),
+                u32::from_le_bytes(rest.array()?),
+            )),
+        };
         let text_length = u16::from_le_bytes(rest.array()?);
         let text = std::str::from_utf8(rest.bytes(text_length.into())?)
             .map_err(|_| HeadError::Invalid("key text"))?;
@@ -327,6 +389,7 @@ impl Head {
         };
         Ok(Head {
             variation: variation.map(Arc::new),
+            source,
             sequence,
             checked: AtomicU64::new(checked),
             asked_at,
@@ -444,6 +507,31 @@ mod tests {
         let mut wrong = record;
         wrong[at] = b'x';
         assert_eq!(Head::decode(&wrong).unwrap_err(), HeadError::Invalid("variation"));
+    }
+
+    #[test]
+    fn what_was_made_of_another_knows_of_which_also_after_its_record() {
+        let source = sample();
+        let made = Head::made_of(&source, Key::new("demo", "/a"), HeaderMap::new(), 7);
+        let back = Head::decode(&made.encode().unwrap()).unwrap();
+        assert_eq!((back.length, back.freshness), (Some(7), source.freshness));
+        let refreshed = Head {
+            revision: 4,
+            ..sample()
+        };
+        let newer = Head {
+            version: 8 << 40,
+            ..sample()
+        };
+        for (other, expected) in [
+            (&source, Made::OfIt),
+            (&refreshed, Made::OfItsBytes),
+            (&newer, Made::Otherwise),
+        ] {
+            assert_eq!(back.was_made_of(other), expected);
+        }
+        assert!(back.is_made() && !source.is_made());
+        assert_eq!(source.was_made_of(&source), Made::Otherwise);
     }
 
     fn memchr_of(record: &[u8], text: &[u8]) -> usize {

@@ -47,7 +47,7 @@ pub use cache::{Cache, Limits, LookUp};
 pub use disk::Disk;
 pub use disks::Disks;
 pub use fill::{Claim, Failure, Filler, Flight, Lead, Outcome, Overrun, Varying};
-pub use head::{Head, Prepared};
+pub use head::{Head, Made, Prepared};
 pub use key::Key;
 pub use metrics::Metrics;
 pub use object::{Object, Source};

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod check;
+pub mod compression;
 mod distance;
 pub mod hosts;
 pub mod moment;
@@ -17,6 +18,7 @@ pub mod template;
 
 pub use address::OriginAddress;
 pub use check::Complaint;
+pub use compression::Compression;
 pub use moment::Moment;
 pub use node::{Node, Site, Status, Tier};
 pub use quantity::{Period, Size};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Period, Size, Tier};
+use crate::{Compression, Period, Size, Tier};
 
 /// Host names, origins and rules of one delivered site.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub struct Service {
     /// How the content id (the title or channel) is taken from a path. Absent: requests carry none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_id: Option<ContentId>,
+    /// What edges compress. Absent: manifests and other text.
+    #[serde(default)]
+    pub compression: Compression,
     /// Headers set, added or removed on the way, in order.
     #[serde(default)]
     pub header_rules: Vec<HeaderRule>,

@@ -67,8 +67,11 @@ pub struct Metrics {
     tunnels: IntCounterVec,
     tunnels_open: IntGaugeVec,
     first_byte: HistogramVec,
+    compressed: IntCounterVec,
     /// Requests for hosts no service answers to.
     pub misdirected: IntCounter,
+    /// Objects sent as they are because too many were being compressed.
+    pub compressions_refused: IntCounter,
     /// Snapshots refused because they would not compile for this node.
     pub worlds_refused: IntCounter,
 }
@@ -90,6 +93,10 @@ pub struct ServiceMetrics {
     tunnels_open: IntGauge,
     /// Seconds from the request's head to the answer's, for what was not a hit.
     pub first_byte: Histogram,
+    /// Bytes that were compressed here.
+    pub compressed_from: IntCounter,
+    /// Bytes that came of them.
+    pub compressed_to: IntCounter,
 }
 
 impl Metrics {
@@ -166,6 +173,17 @@ impl Metrics {
                 ]),
                 &["service", "tier"],
             )?,
+            compressed: IntCounterVec::new(
+                Opts::new(
+                    "millrace_compression_bytes_total",
+                    "Bytes of text compressed (in) and what came of them (out), once for each object and coding. out near in: a type is listed that does not compress.",
+                ),
+                &["service", "tier", "side"],
+            )?,
+            compressions_refused: IntCounter::new(
+                "millrace_compressions_refused_total",
+                "Times an object was sent as it is because its turn to be compressed did not come within a second. A steady rise: too few cores for how fast manifests change; compress fewer types.",
+            )?,
             misdirected: IntCounter::new(
                 "millrace_misdirected_requests_total",
                 "Requests for a host no service answers to (421). Steady growth means DNS points names here that the snapshot does not know.",
@@ -184,6 +202,8 @@ impl Metrics {
         registry.register(Box::new(metrics.tunnels.clone()))?;
         registry.register(Box::new(metrics.tunnels_open.clone()))?;
         registry.register(Box::new(metrics.first_byte.clone()))?;
+        registry.register(Box::new(metrics.compressed.clone()))?;
+        registry.register(Box::new(metrics.compressions_refused.clone()))?;
         registry.register(Box::new(metrics.misdirected.clone()))?;
         registry.register(Box::new(metrics.worlds_refused.clone()))?;
         Ok(metrics)
@@ -208,6 +228,8 @@ impl Metrics {
             tunnels: self.tunnels.with_label_values(&[service, tier]),
             tunnels_open: self.tunnels_open.with_label_values(&[service, tier]),
             first_byte: self.first_byte.with_label_values(&[service, tier]),
+            compressed_from: self.compressed.with_label_values(&[service, tier, "in"]),
+            compressed_to: self.compressed.with_label_values(&[service, tier, "out"]),
         }
     }
 }

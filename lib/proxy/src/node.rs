@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use cache::Cache;
+use tokio::sync::Semaphore;
 
 use crate::log::{AccessLog, CoreWriter};
 use crate::metrics::Metrics;
@@ -20,6 +21,8 @@ pub struct Node {
     pub cache: Cache,
     /// Health, names, limits and budget of upstreams.
     pub upstreams: Upstreams,
+    /// Turns of compressing something: a few at a time, so that serving goes on.
+    pub compressions: Semaphore,
     /// What the life of a request counts.
     pub metrics: Metrics,
     /// Where requests are logged, if anywhere.

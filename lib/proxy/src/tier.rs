@@ -21,6 +21,7 @@ use daemon::signals::{Signal, Signals};
 use model::{Moment, Snapshot, Tier};
 use prometheus::Registry;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::app::App;
 use crate::config::{CacheConfig, DiskConfig, NodeConfig, UpstreamConfig};
@@ -188,6 +189,7 @@ impl Ready {
             cache: open_cache(&settings.node.cache, &registry)?,
             upstreams: Upstreams::new(&settings.node.upstream, &registry)
                 .map_err(|error| Failure::running("upstreams", error))?,
+            compressions: Semaphore::new(compressions_at_once()),
             metrics,
             log,
             hsts: settings.hsts,
@@ -326,6 +328,11 @@ impl Serving {
         }
         tracing::info!(cut = drained.cut, "ended");
     }
+}
+
+/// How many objects may be compressed at once: by half of the cores, one at least.
+fn compressions_at_once() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
 }
 
 /// Seals the cache's devices and lets go of them, beside what else is done.

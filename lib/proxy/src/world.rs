@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use model::hosts::HostTable;
-use model::{Service, Snapshot, Tier};
+use model::{Compression, Service, Snapshot, Tier};
 
 use crate::flow::route::Methods;
 use crate::headers::rules::Place;
@@ -36,6 +36,8 @@ pub struct ServiceWorld {
     pub rules: Rules,
     /// The methods it answers.
     pub methods: Methods,
+    /// What this node compresses of its content; nothing at a parent, whose edges do it.
+    pub compression: Option<Compression>,
     /// Whom this node asks for its content.
     pub candidates: Candidates,
     /// Its counters, resolved once.
@@ -113,6 +115,8 @@ impl World {
                 name: service_name.as_str().into(),
                 rules,
                 methods: Methods::compile(&service.methods),
+                compression: (tier == Tier::Edge && service.compression.enabled)
+                    .then(|| service.compression.clone()),
                 candidates: Candidates::compile(snapshot, service, &identity.site, tier),
                 metrics: metrics.of_service(service_name, tier),
                 service: service.clone(),

@@ -34,6 +34,8 @@ pub struct CacheControl {
     pub only_if_cached: bool,
     /// `immutable` (RFC 8246).
     pub immutable: bool,
+    /// `no-transform` (§5.2.1.6, §5.2.2.6).
+    pub no_transform: bool,
     /// `max-age` (§5.2.1.1, §5.2.2.1).
     pub max_age: Option<Duration>,
     /// `s-maxage` (§5.2.2.10).
@@ -106,6 +108,8 @@ impl CacheControl {
             self.only_if_cached = true;
         } else if is("immutable") {
             self.immutable = true;
+        } else if is("no-transform") {
+            self.no_transform = true;
         } else if is("stale-while-revalidate") {
             self.stale_while_revalidate = delta(self.stale_while_revalidate);
         } else if is("stale-if-error") {

@@ -43,7 +43,9 @@ pub use fields::storable_fields;
 pub use freshness::{Freshness, State};
 pub use merge::merge_304;
 pub use target::{Target, TargetError};
-pub use verdict::{Entry, Exchange, Reason, StaleDefaults, Verdict, judge, request_forbids};
+pub use verdict::{
+    Entry, Exchange, Reason, StaleDefaults, Verdict, forbids_transformation, judge, request_forbids,
+};
 
 /// Whether a request of this method may be answered from the cache (RFC 9111 §4): GET, and HEAD from what a GET
 /// stored.

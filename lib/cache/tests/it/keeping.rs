@@ -80,6 +80,7 @@ fn what_a_server_prepares_is_found_with_the_object_and_goes_with_its_head() {
         object.head().prepared().store(Some(Arc::new(Prepared {
             epoch: 3,
             bytes: bytes.clone(),
+            compressible: false,
         })));
         let found = stage.cache.peek(&key).expect("in RAM");
         let prepared = found.head().prepared().load();

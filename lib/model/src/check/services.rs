@@ -9,6 +9,7 @@ use super::{Complaints, header_rules, methods};
 use crate::{
     Period, Service, Snapshot,
     address::{OriginAddress, is_authority, is_private},
+    compression::{COMPRESSED_SIZE_MAX, Compression, is_pattern},
     hosts::is_host_name,
     service::{Origin, QueryKey, TtlRules},
 };
@@ -54,6 +55,7 @@ pub(super) fn check(snapshot: &Snapshot, complaints: &mut Complaints) {
             );
         }
         methods::check(service, &at, complaints);
+        check_compression(&service.compression, &format!("{at}.compression"), complaints);
         header_rules::check(&service.header_rules, &format!("{at}.header_rules"), complaints);
     }
 }
@@ -210,6 +212,35 @@ fn check_ttl(rules: &TtlRules, at: &str, complaints: &mut Complaints) {
                 "keep one of the two",
             );
         }
+    }
+}
+
+fn check_compression(compression: &Compression, at: &str, complaints: &mut Complaints) {
+    for (nth, pattern) in compression.types.iter().enumerate() {
+        if !is_pattern(pattern) {
+            complaints.add(
+                format!("{at}.types[{nth}]"),
+                format!("{pattern:?} is no type of text"),
+                "write a media type in lower case and without parameters, such as \"text/*\" or \"application/*+json\"; \
+                 media is never compressed",
+            );
+        }
+    }
+    if compression.max_size > COMPRESSED_SIZE_MAX {
+        complaints.add(
+            format!("{at}.max_size"),
+            format!("{} is more than may be compressed", compression.max_size),
+            format!("give {COMPRESSED_SIZE_MAX} or less"),
+        );
+    } else if compression.max_size < compression.min_size {
+        complaints.add(
+            format!("{at}.max_size"),
+            format!(
+                "nothing is at least {} and at most {}",
+                compression.min_size, compression.max_size
+            ),
+            "give a size above min_size, or set enabled to false",
+        );
     }
 }
 

@@ -34,6 +34,7 @@ fn right() -> Value {
                 "stale_while_revalidate": "5s",
                 "stale_if_error": "10m",
                 "query": { "all-but": ["token", "%C3%B6"] },
+                "compression": { "types": ["text/*", "image/svg+xml"], "min_size": "500B", "max_size": "16MiB" },
                 "content_id": { "path_segment": 0 },
                 "methods": ["POST", "BREW", "*"],
                 "request_body_max": "1GiB",
@@ -328,6 +329,30 @@ fn each_mistake_meets_its_complaint() {
             json!("366d"),
             "stale_if_error",
             "longer than a year",
+        ),
+        (
+            "compression/types/1",
+            json!("video/mp4"),
+            "compression.types[1]",
+            "no type of text",
+        ),
+        (
+            "compression/types/0",
+            json!("Text/HTML"),
+            "compression.types[0]",
+            "no type of text",
+        ),
+        (
+            "compression/max_size",
+            json!("17MiB"),
+            "compression.max_size",
+            "more than may be compressed",
+        ),
+        (
+            "compression/max_size",
+            json!("400"),
+            "compression.max_size",
+            "nothing is at least",
         ),
         (
             "query",

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use cache::policy::{conditional, range};
+use cache::policy::{Target, conditional, range};
 use cache::{Claim, Head, Object, Outcome, Prepared, ReadError, Reader};
 use http::header;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -13,7 +13,7 @@ use model::{Moment, Tier};
 
 use super::downstream::{AnswerHead, Body, ClientGone, Downstream, Stored};
 use super::fetch::{self, Fetched};
-use super::{Forwarded, Visit, status};
+use super::{Forwarded, Visit, compression, status};
 use crate::headers::{ErrorType, age, exact_age};
 use crate::world::{ServiceWorld, World};
 
@@ -51,6 +51,11 @@ impl<D: Downstream> Visit<'_, '_, D> {
         object: &Object,
         forwarded: Forwarded,
     ) -> Result<Delivered, ClientGone> {
+        let form = match self.coding_for(object) {
+            Some(coding) => Box::pin(self.compressed(object, coding)).await,
+            None => None,
+        };
+        let object = form.as_deref().unwrap_or(object);
         let head = object.head();
         let part = part_of(self.reply.request.method, self.reply.request.fields, head);
         let mut pieces = VecDeque::new();
@@ -92,8 +97,8 @@ impl<D: Downstream> Visit<'_, '_, D> {
         let own = self.own_fields(head, &part, forwarded);
         let world = self.reply.trail.world.clone();
         let service = self.service.clone();
-        let prepared = prepared(&world, &service, head);
-        let fields = || answer_fields(&world, &service, head);
+        let prepared = prepared(&world, &service, &self.target, head);
+        let fields = || answer_fields(&world, &service, head, prepared.compressible);
         let stored = Some(Stored {
             wire: &prepared.bytes,
             fields: &fields,
@@ -168,6 +173,10 @@ impl<D: Downstream> Visit<'_, '_, D> {
 
     /// A reader for the rest of an answer whose object lost bytes, if upstream still has the same representation.
     async fn resume(&mut self, old: &Arc<Head>, rest: Range<u64>) -> Option<Reader> {
+        if old.is_made() {
+            // Upstream has only what it was made of.
+            return None;
+        }
         let outcome = match self.reply.core.node.cache.claim(&old.key, Some(old)) {
             Claim::Lead(lead) => match fetch::start(self.reply.core, self.errand(None), lead)
                 .await
@@ -292,10 +301,13 @@ fn part_of(method: &Method, request: &HeaderMap, head: &Head) -> Part {
 }
 
 /// The fields that are the same for every answer from `head`: what is stored, by the service's rules, and our `Via`.
-fn answer_fields(world: &World, service: &ServiceWorld, head: &Head) -> HeaderMap {
+fn answer_fields(world: &World, service: &ServiceWorld, head: &Head, compressible: bool) -> HeaderMap {
     let mut fields = head.fields.clone();
     fields.remove(header::CONTENT_LENGTH);
-    if head.status == StatusCode::OK {
+    if compressible {
+        compression::add_vary(&mut fields);
+    }
+    if head.status == StatusCode::OK && !head.is_made() {
         fields.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     }
     service.rules.response.apply(&mut fields);
@@ -304,13 +316,14 @@ fn answer_fields(world: &World, service: &ServiceWorld, head: &Head) -> HeaderMa
 }
 
 /// The same as lines of an HTTP/1 head, made once per object and world.
-fn prepared(world: &World, service: &ServiceWorld, head: &Head) -> Arc<Prepared> {
+pub(super) fn prepared(world: &World, service: &ServiceWorld, target: &Target, head: &Head) -> Arc<Prepared> {
     if let Some(ready) = head.prepared().load_full()
         && ready.epoch == world.epoch
     {
         return ready;
     }
-    let fields = answer_fields(world, service, head);
+    let compressible = compression::is_compressible(service, target, head);
+    let fields = answer_fields(world, service, head, compressible);
     let mut bytes = BytesMut::with_capacity(fields.len() * 48);
     for (name, value) in &fields {
         bytes.extend_from_slice(name.as_str().as_bytes());
@@ -321,6 +334,7 @@ fn prepared(world: &World, service: &ServiceWorld, head: &Head) -> Arc<Prepared>
     let ready = Arc::new(Prepared {
         epoch: world.epoch,
         bytes: bytes.freeze(),
+        compressible,
     });
     head.prepared().store(Some(ready.clone()));
     ready

@@ -25,7 +25,7 @@ use crate::upstream::{Asked, Nobody, Source, Unanswered};
 use crate::world::{ServiceWorld, World};
 
 /// How long an uncacheable answer is remembered, so that later requests for it do not queue behind each other.
-const HIT_FOR_MISS: Duration = Duration::from_secs(10);
+pub(super) const HIT_FOR_MISS: Duration = Duration::from_secs(10);
 
 /// How long a fill may take in all: a film at a tenth of the pace it is watched at.
 const FILL_TIME_MAX: Duration = Duration::from_secs(24 * 3600);

@@ -16,8 +16,10 @@
 //! What a hit does not need is boxed: the future of a request is copied into its allocation at every request, and the
 //! states of misses and relays would make it several times as large.
 
+pub mod compression;
 pub mod deliver;
 pub mod downstream;
+pub mod encode;
 pub mod fetch;
 mod invalidate;
 pub mod outgoing;

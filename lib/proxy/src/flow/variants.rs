@@ -105,7 +105,8 @@ pub(super) fn names(target: &Target, status: StatusCode, fields: &HeaderMap, kno
     }
 }
 
-fn is_media(target: &Target) -> bool {
+/// Whether a path is that of media, which is the same for every request.
+pub(super) fn is_media(target: &Target) -> bool {
     Class::of(target.path()) == Class::Segment
 }
 

@@ -8,7 +8,7 @@ use model::service::{
     ClientDirectives, ContentId, Direction, HeaderAction, HeaderRule, Origin as OriginOf, PlainHttp,
     QueryKey, TtlRules,
 };
-use model::{Node, Period, Service, Site, Size, Snapshot, Status, Tier};
+use model::{Compression, Node, Period, Service, Site, Size, Snapshot, Status, Tier};
 
 use super::settings::{self, Addresses, Settings};
 use super::{Cdn, Member};
@@ -277,6 +277,7 @@ pub fn sample_service(origin_urls: &[String]) -> Service {
         revalidation_floor: seconds(1),
         query: QueryKey::AllBut(vec!["token".to_owned()]),
         content_id: Some(ContentId { path_segment: 0 }),
+        compression: Compression::default(),
         header_rules: vec![
             rule(
                 Some(Tier::Edge),

@@ -167,6 +167,12 @@ pub fn judge(exchange: &Exchange<'_>) -> Verdict {
     }
 }
 
+/// Whether the content of a response has to stay as it is (RFC 9111 §5.2.2.6), whichever field says so.
+#[must_use]
+pub fn forbids_transformation(response: &HeaderMap) -> bool {
+    CacheControl::parse(response).no_transform || governing(response).directives.no_transform
+}
+
 /// What in a request alone forbids to store its answer. Such a request had better be relayed at once: were it to lead
 /// a fill, everyone who joined would be told to ask again.
 #[must_use]
@@ -374,6 +380,7 @@ fn rewritten(response: &HeaderMap, read: &CacheControl, lifetime: Duration) -> O
             (read.must_revalidate, "must-revalidate"),
             (read.proxy_revalidate, "proxy-revalidate"),
             (read.immutable, "immutable"),
+            (forbids_transformation(response), "no-transform"),
         ] {
             if holds {
                 text.extend_from_slice(format!(", {name}").as_bytes());

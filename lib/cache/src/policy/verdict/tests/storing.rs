@@ -107,6 +107,30 @@ fn a_response_that_varies_by_what_a_key_can_hold_is_stored() {
     }
 }
 
+/// RFC 9111 §5.2.2.6: where a rule sets the lifetime, too.
+#[test]
+fn what_nobody_may_change_stays_known_as_such() {
+    let table: [(Lines, bool); 5] = [
+        (&[("cache-control", "max-age=60")], false),
+        (&[("cache-control", "max-age=60, No-Transform")], true),
+        (
+            &[
+                ("cache-control", "no-transform"),
+                ("cdn-cache-control", "max-age=60"),
+            ],
+            true,
+        ),
+        (&[("cdn-cache-control", "max-age=60, no-transform")], true),
+        (&[("cdn-cache-control", "max-age=60")], false),
+    ];
+    for (response, forbidden) in table {
+        let story = Story::of(response);
+        assert_eq!(forbids_transformation(&story.response), forbidden, "{response:?}");
+        let rewritten = story.with_rules(true).rewritten();
+        assert_eq!(forbids_transformation(&rewritten), forbidden, "{response:?}");
+    }
+}
+
 /// RFC 9110 §9.2.3.
 #[test]
 fn only_answers_to_get_are_stored() {
