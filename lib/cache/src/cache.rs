@@ -16,6 +16,7 @@ use crate::{
     purge::{Fate, Mode, Purge, PurgeError, Purges, Receipt, What},
     ram::{Cell, Ram},
     tiers::{Coverage, Tiers},
+    warming,
 };
 use model::Moment;
 use std::sync::Arc;
@@ -73,6 +74,9 @@ impl Cache {
             return None;
         }
         self.tiers.metrics.hits_ram.inc();
+        if warming::is_sampled() {
+            self.tiers.warm_on_disk(&cell.head, 0);
+        }
         Some(Object::of_cell(cell, &self.tiers, Source::Ram))
     }
 

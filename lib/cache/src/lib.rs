@@ -42,6 +42,7 @@ pub mod relay;
 mod tiers;
 mod touched;
 pub mod variation;
+mod warming;
 
 pub use cache::{Cache, Limits, LookUp};
 pub use disk::Disk;

@@ -12,6 +12,7 @@ use crate::{
     read_ahead::{Brought, Read, ReadAhead},
     relay::Seat,
     tiers::{CHUNKS_PER_PART, Tiers},
+    warming,
 };
 use bytes::Bytes;
 use std::{
@@ -179,6 +180,9 @@ impl Reader {
     fn look_into(&self, tiers: &Tiers, head: &Head) -> Next {
         let number = self.position / CHUNK_BYTES;
         if let Some(chunk) = tiers.ram.chunk(head.key.hash(), head.version, number) {
+            if warming::is_sampled() {
+                tiers.warm_on_disk(head, number / CHUNKS_PER_PART);
+            }
             let start = usize::try_from(self.position % CHUNK_BYTES).unwrap_or(usize::MAX);
             return match start < chunk.len() {
                 true => Next::Bytes(chunk.slice(start..)),

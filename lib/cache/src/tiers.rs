@@ -93,6 +93,13 @@ impl Tiers {
         }
     }
 
+    /// Part `number` of the object was read in RAM, and its head: the disk counts that as if it had been read there.
+    pub(crate) fn warm_on_disk(&self, head: &Head, number: u64) {
+        if let (Some(disk), Ok(number)) = (&self.disk, u32::try_from(number)) {
+            disk.warm(head.key.hash(), head.version, number);
+        }
+    }
+
     /// Whether every byte of `range` can be read. Asks once for a part that is on disk, else for each of its chunks:
     /// some 50 ns each, little beside serving them.
     pub(crate) fn covers(&self, head: &Head, range: &Range<u64>) -> bool {

@@ -18,14 +18,12 @@ pub struct Hints {
     pub lifetime: Option<Duration>,
     /// It has a validator, so it may be of use when it is stale.
     pub revalidates: bool,
-    /// How often it was read in RAM, up to [`crate::placement::MOST_HEAT`].
+    /// How many readers it has had beside the first, up to [`crate::placement::MOST_HEAT`].
     pub heat: u8,
-    /// It was asked for before it was fetched this time.
-    pub seen_before: bool,
 }
 
 impl Hints {
-    /// What a head says. `heat` and `seen_before` are for the caller to add.
+    /// What a head says. `heat` is for the caller to add.
     #[must_use]
     pub fn of(head: &Head) -> Hints {
         let freshness = &head.freshness;

@@ -247,7 +247,7 @@ impl Log {
             fresh_for: hints.lifetime.unwrap_or(Duration::MAX),
             heat: hints.heat,
             // What replaces something was asked for before.
-            seen_before: hints.seen_before || index.find(index.head(record.key_hash)).is_some(),
+            seen_before: index.find(index.head(record.key_hash)).is_some(),
             continues,
         };
         let ghost_hits = self.placement.ghost_hits();

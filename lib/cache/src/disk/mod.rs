@@ -208,6 +208,13 @@ impl Disk {
         index.find(index.part(key_hash, version, part)).is_some()
     }
 
+    /// A part was read elsewhere, and its head: they are as hot as if they had been read here. No I/O, no waiting.
+    pub fn warm(&self, key_hash: u128, version: u64, part: u32) {
+        let index = &self.shared.store.index;
+        index.warm(index.head(key_hash));
+        index.warm(index.part(key_hash, version, part));
+    }
+
     /// Bytes `range` of a part, checked, in memory of exactly their size. `None` is a miss: absent, shorter than the
     /// range, reclaimed, damaged (counted, and forgotten), too many reads waiting or the device too slow.
     ///

@@ -132,6 +132,13 @@ impl Disks {
         self.shared.members.iter().any(has)
     }
 
+    /// A part was read elsewhere, and its head: it is as hot as if it had been read here.
+    pub fn warm(&self, key_hash: u128, version: u64, part: u32) {
+        for opened in self.opened() {
+            opened.disk.warm(key_hash, version, part);
+        }
+    }
+
     /// Bytes `range` of a part, checked. `None` is a miss.
     ///
     /// Fails when a device refuses to read it and no other has it; asking again is a miss.

@@ -10,6 +10,7 @@ use crate::{
     disk::{Commit, Fate, Hints, PART_BYTES},
     head::Head,
     object::{Object, Source},
+    placement::MOST_HEAT,
     purge::Admission,
     ram::{CHUNK_BYTES, Cell, WHOLE_BYTES},
     relay::Seat,
@@ -236,15 +237,25 @@ impl Filler {
         if self.growing.streams() {
             self.copy = DiskCopy::GivenUp;
         }
+        let head = &self.growing.head;
+        let hints = self.hints(head);
         let (DiskCopy::Going(commits), Some(disk)) = (&mut self.copy, &self.open.fills.tiers.disk) else {
             return;
         };
-        let head = &self.growing.head;
         let Ok(part) = u32::try_from(part) else {
             return self.give_up_copy();
         };
-        commits.push(disk.put_part(head.key.hash(), head.version, part, pieces, Hints::of(head)));
+        commits.push(disk.put_part(head.key.hash(), head.version, part, pieces, hints));
         self.learn(&mut Context::from_waker(Waker::noop()));
+    }
+
+    /// What the head says, and how many wanted the object while it came: who is fetched for many at once is no passer-by.
+    fn hints(&self, head: &Head) -> Hints {
+        let others = self.growing.followers.ever().saturating_sub(1);
+        Hints {
+            heat: others.min(MOST_HEAT.into()) as u8,
+            ..Hints::of(head)
+        }
     }
 
     /// What is known of the parts already need not be remembered, and one lost part makes the others useless.
@@ -376,9 +387,9 @@ impl Filler {
             DiskCopy::GivenUp => return None,
         };
         let encoded = self.open.fills.tiers.purges.encode(head)?;
-        commits.push(disk.put_head(&head.key, head.version, encoded.into(), Hints::of(head)));
+        commits.push(disk.put_head(&head.key, head.version, encoded.into(), self.hints(head)));
         if let Some(pieces) = only_part {
-            commits.push(disk.put_part(head.key.hash(), head.version, 0, pieces, Hints::of(head)));
+            commits.push(disk.put_part(head.key.hash(), head.version, 0, pieces, self.hints(head)));
         }
         Some(commits)
     }

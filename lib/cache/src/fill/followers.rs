@@ -15,8 +15,8 @@ pub(crate) struct Followers(Mutex<Places>);
 #[derive(Default)]
 struct Places {
     positions: Slab<Arc<AtomicU64>>,
-    /// There was a reader. Before the first one, everything is kept for it: it is on its way.
-    any_yet: bool,
+    /// Readers that there were. Before the first one, everything is kept for it: it is on its way.
+    ever: u64,
 }
 
 /// One reader's place, given back on drop.
@@ -40,7 +40,7 @@ impl Followers {
     fn enter(&self, position: u64) -> (usize, Arc<AtomicU64>) {
         let position = Arc::new(AtomicU64::new(position));
         let mut places = self.0.lock();
-        places.any_yet = true;
+        places.ever += 1;
         (places.positions.insert(Arc::clone(&position)), position)
     }
 
@@ -48,10 +48,15 @@ impl Followers {
         self.0.lock().positions.remove(number);
     }
 
+    /// How many readers there were until now.
+    pub(crate) fn ever(&self) -> u64 {
+        self.0.lock().ever
+    }
+
     /// Where they are; all needs of those that have what they wanted, or left, are behind them.
     pub(crate) fn span(&self) -> Span {
         let places = self.0.lock();
-        if !places.any_yet {
+        if places.ever == 0 {
             return Span {
                 slowest: 0,
                 fastest: 0,
@@ -118,5 +123,6 @@ mod tests {
         assert_eq!(followers.span(), span(NOWHERE, NOWHERE));
         followers.leave(one.0);
         assert_eq!(followers.span(), span(NOWHERE, NOWHERE), "all have left");
+        assert_eq!(followers.ever(), 2, "and are not forgotten");
     }
 }

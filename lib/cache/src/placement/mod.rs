@@ -120,7 +120,7 @@ pub struct Candidate {
     pub bytes: u64,
     /// How long it will be fresh. [`Duration::MAX`] where that plays no part.
     pub fresh_for: Duration,
-    /// How often it was read in RAM, up to [`MOST_HEAT`].
+    /// How often it was read while it was fetched beside the first time, up to [`MOST_HEAT`].
     pub heat: u8,
     /// Something else is known to speak for it: it was asked for before.
     pub seen_before: bool,

@@ -101,6 +101,33 @@ fn after_a_kill_every_committed_object_is_served_from_disk_and_then_from_ram() {
 }
 
 #[test]
+fn what_is_only_read_in_ram_does_not_grow_cold_on_disk() {
+    story(async {
+        let device = Arc::new(MemoryDevice::new(128 * MIB));
+        let before = stage_on(&device);
+        let (favourite, unread) = (key("/favourite"), key("/unread"));
+        before.fill(&favourite, &body(300 * KIB, 1)).await;
+        before.fill(&unread, &body(300 * KIB, 2)).await;
+        // Twice what the device holds goes by.
+        for number in 0..64 {
+            before
+                .fill(&key(&format!("/{number}")), &body(4 * MIB, number))
+                .await;
+            copied(&before, number + 3).await;
+            for _ in 0..32 {
+                let object = before.cache.peek(&favourite).expect("in RAM");
+                read(&object, ..).await.expect("in RAM");
+            }
+        }
+        assert_eq!(before.count("chunks_from_disk_total"), 0);
+
+        let after = stage_on(&killed(&device));
+        assert!(reads_as(&after.hit(&favourite).await, &body(300 * KIB, 1)).await);
+        assert!(after.is_absent(&unread).await, "it has made room");
+    });
+}
+
+#[test]
 fn a_closed_cache_is_found_again_and_ranges_are_read_where_they_are() {
     story(async {
         let device = Arc::new(MemoryDevice::new(64 * MIB));

@@ -134,7 +134,7 @@ impl Simulation {
     /// What sends a record to either log.
     fn hints(&mut self) -> Hints {
         Hints {
-            seen_before: self.chance.random_bool(0.4),
+            heat: if self.chance.random_bool(0.4) { 2 } else { 0 },
             ..Hints::default()
         }
     }
