@@ -259,6 +259,7 @@ fn plan(disk: &DiskConfig, registry: &Registry) -> prometheus::Result<Plan> {
         disk.size_bytes,
         disk.io,
         Options {
+            s_share: disk.probation_share,
             drive_writes_per_day: disk.drive_writes_per_day,
             ..Options::default()
         },

@@ -58,6 +58,15 @@ const DRIVE_WRITES_PER_DAY: Knob<f64> = Knob {
     most: 100.0,
 };
 
+/// Share of a device for what was asked for once: there it shows whether it is asked for again. More keeps passers-by for
+/// longer, less leaves more room for what has proven itself.
+const PROBATION_SHARE: Knob<f64> = Knob {
+    key: "probation_share",
+    default: 0.05,
+    least: 0.0,
+    most: 0.5,
+};
+
 /// The least a device gives: a few regions of 64 MiB, so that one can be reclaimed while another is written.
 const LEAST_DISK: u64 = 256 << 20;
 
@@ -85,6 +94,8 @@ pub struct DiskConfig {
     pub io: Io,
     /// How often all of it may be written in a day; 0 is without a bound.
     pub drive_writes_per_day: f64,
+    /// How much of it is for what was asked for once.
+    pub probation_share: f64,
 }
 
 /// Reads `[cache]`.
@@ -138,6 +149,7 @@ fn disk(table: &Table<'_>) -> Option<DiskConfig> {
     let size: Option<Size> = table.required("size");
     let weight = WEIGHT.read(table);
     let drive_writes_per_day = DRIVE_WRITES_PER_DAY.read(table);
+    let probation_share = PROBATION_SHARE.read(table);
     let io: String = table.or("io", Io::Auto.name().to_owned());
     if size.is_some_and(|size| size.0 < LEAST_DISK) {
         let advice = format!(
@@ -160,5 +172,6 @@ fn disk(table: &Table<'_>) -> Option<DiskConfig> {
         weight,
         io: io.ok()?,
         drive_writes_per_day,
+        probation_share,
     })
 }
