@@ -1,6 +1,8 @@
 //! One URL with several answers: who gets which, and how often the origin is asked for each (RFC 9110 §12.5.5,
 //! RFC 9111 §4.1).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use model::service::{Direction, HeaderAction, HeaderRule, Service};
@@ -10,6 +12,7 @@ use testkit::client::{ClientError, Request, Response, crowd};
 use testkit::eventually;
 use testkit::origin::{Gate, Reply};
 
+use crate::methods::open_to_all;
 use crate::{EDGE, PARENT, builder, one_of_each, results};
 
 const PATH: &str = "/demo/a.json";
@@ -578,4 +581,74 @@ fn variants_are_served_from_disk_after_a_restart() {
         cdn.daemon(PARENT).metric("millrace_requests_total", &[]),
         asked + 1.0
     );
+}
+
+#[test]
+fn an_unsafe_request_takes_all_variants_and_their_forms_away_on_both_tiers() {
+    let cdn = open_to_all();
+    let turn = Arc::new(AtomicUsize::new(0));
+    let told = turn.clone();
+    cdn.origin().on_each(PATH, move |request| {
+        let language = request.field("accept-language").unwrap_or_default().to_owned();
+        let number = told.load(Ordering::SeqCst);
+        Reply::ok(format!("{language} as of {number}\n").repeat(500))
+            .field("Content-Type", "application/json")
+            .field("Vary", "Accept-Language")
+    });
+    let languages = ["nl", "en", "de"];
+    let form_of = |nth: usize, language: &str| {
+        let request = in_language(language).field("Accept-Encoding", "gzip");
+        let response = ask(&cdn, nth, &request);
+        assert_eq!(response.field("Content-Encoding"), Some("gzip"));
+        response.body
+    };
+    let mut before = Vec::new();
+    for language in languages {
+        before.push(form_of(0, language));
+    }
+    turn.fetch_add(1, Ordering::SeqCst);
+    for (nth, language) in languages.into_iter().enumerate() {
+        assert_eq!(form_of(nth, language), before[nth], "it is cached");
+    }
+    assert_eq!(cdn.origin().total(), 3);
+    assert_eq!(
+        cdn.http(EDGE)
+            .send(&Request::new("POST", PATH).body("x"))
+            .status(),
+        200
+    );
+    for (nth, language) in languages.into_iter().enumerate() {
+        let now = format!("{language} as of 1\n").repeat(500);
+        assert_eq!(ask(&cdn, nth, &in_language(language)).body, now);
+        assert_ne!(form_of(nth, language), before[nth]);
+    }
+    assert_eq!(cdn.origin().total(), 7);
+}
+
+#[test]
+fn tags_for_the_cdn_reach_every_tier_and_no_player() {
+    let cdn = one_of_each();
+    for (path, lifetime) in [("/demo/kept", "max-age=60"), ("/demo/passed", "no-store")] {
+        let reply = Reply::ok("tagged")
+            .field("Surrogate-Key", "film-1 season-2")
+            .field("Cache-Tag", "film-1")
+            .field("Cache-Groups", "\"film-1\"")
+            .field("Cache-Control", lifetime);
+        cdn.origin().on(path, reply);
+        for nth in 0..3 {
+            let response = ask(&cdn, nth, &Request::get(path));
+            assert_eq!(response.body, "tagged");
+            assert_eq!(response.field("Cache-Groups"), Some("\"film-1\""));
+            for name in ["Surrogate-Key", "Cache-Tag"] {
+                assert_eq!(response.field(name), None, "{path}");
+            }
+        }
+        let for_edges = cdn.http(PARENT).get(path);
+        assert_eq!(
+            for_edges.field("Surrogate-Key"),
+            Some("film-1 season-2"),
+            "{path}"
+        );
+        assert_eq!(for_edges.field("Cache-Tag"), Some("film-1"), "{path}");
+    }
 }

@@ -23,6 +23,9 @@ const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
 const CACHE_GROUP_INVALIDATION: HeaderName = HeaderName::from_static("cache-group-invalidation");
 
+/// The fields that say tags to a CDN and to nobody behind it.
+pub const OF_CDN: [HeaderName; 2] = [SURROGATE_KEY, CACHE_TAG];
+
 /// Beyond [`TAGS_MAX`] or [`TAG_BYTES_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany;

@@ -14,7 +14,7 @@ use model::{Moment, Tier};
 use super::downstream::{AnswerHead, Body, ClientGone, Downstream, Stored};
 use super::fetch::{self, Fetched};
 use super::{Forwarded, Visit, compression, status};
-use crate::headers::{ErrorType, age, exact_age};
+use crate::headers::{ErrorType, age, exact_age, tags};
 use crate::world::{ServiceWorld, World};
 
 /// Bytes gathered for one write: enough to keep a core busy with copying rather than with system calls, little enough
@@ -310,6 +310,7 @@ fn answer_fields(world: &World, service: &ServiceWorld, head: &Head, compressibl
     if head.status == StatusCode::OK && !head.is_made() {
         fields.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     }
+    tags::withhold(world.identity.tier, &mut fields);
     service.rules.response.apply(&mut fields);
     world.via.append(&mut fields, http::Version::HTTP_11);
     fields

@@ -21,7 +21,7 @@ use super::route::Refusal;
 use super::upload::{Upload, UploadFault, Uploading};
 use super::{Forwarded, Visit, status};
 use crate::front::BodyEnd;
-use crate::headers::hop_by_hop;
+use crate::headers::{hop_by_hop, tags};
 use crate::metrics::CacheResult;
 use crate::upstream::Asked;
 use crate::upstream::exchange::Interrupted;
@@ -215,6 +215,7 @@ impl<D: Downstream> Visit<'_, '_, D> {
             fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             fields.insert(header::UPGRADE, protocol);
         }
+        tags::withhold(self.reply.trail.world.identity.tier, &mut fields);
         self.service.rules.response.apply(&mut fields);
         self.reply
             .trail

@@ -13,6 +13,7 @@ pub mod proxy_status;
 pub mod pseudonym;
 pub mod rules;
 pub mod structured;
+pub mod tags;
 pub mod traceparent;
 pub mod trailers;
 pub mod via;
