@@ -25,6 +25,8 @@ pub(super) struct Answer {
     /// The client waits to be told to send its body.
     awaits_continue: bool,
     sending: Option<SendStream<Bytes>>,
+    /// Bytes still to come of an answer that said how many there are.
+    left: Option<u64>,
     ended: bool,
     patience: Patience,
     /// When the client's time for the next piece of its body is over; absent while nobody waits for it.
@@ -54,6 +56,7 @@ impl Answer {
             trailers: HeaderMap::new(),
             awaits_continue,
             sending: None,
+            left: None,
             ended: false,
             patience,
             deadline: None,
@@ -85,9 +88,16 @@ impl Answer {
                     return Err(ClientGone);
                 };
                 let part = piece.split_to(capacity.min(piece.len()));
-                if !part.is_empty() {
-                    sending.send_data(part, false).map_err(|_| ClientGone)?;
+                if part.is_empty() {
+                    continue;
                 }
+                if let Some(left) = &mut self.left {
+                    // More than was announced would be somebody's fault (RFC 9113 §8.1.1).
+                    *left = left.checked_sub(part.len() as u64).ok_or(ClientGone)?;
+                }
+                // The last bytes say so, and spare the client a frame.
+                self.ended = self.left == Some(0);
+                sending.send_data(part, self.ended).map_err(|_| ClientGone)?;
             }
         }
         Ok(())
@@ -154,7 +164,11 @@ impl Downstream for Answer {
         if let Body::Sized(length) | Body::Withheld(Some(length)) = head.body {
             fields.append(header::CONTENT_LENGTH, length.into());
         }
-        let is_all = matches!(head.body, Body::None | Body::Withheld(_));
+        let is_all = matches!(head.body, Body::None | Body::Withheld(_) | Body::Sized(0));
+        self.left = match head.body {
+            Body::Sized(length) => Some(length),
+            _ => None,
+        };
         let sending = self
             .respond
             .send_response(response, is_all)
@@ -173,6 +187,10 @@ impl Downstream for Answer {
     }
 
     async fn finish_with(&mut self, trailers: HeaderMap) -> Result<(), ClientGone> {
+        if self.left.is_some_and(|left| left > 0) {
+            // Fewer than were announced: the client is told by a reset.
+            return Err(ClientGone);
+        }
         if let Some(sending) = &mut self.sending
             && !self.ended
         {
