@@ -35,8 +35,12 @@ fn host(service: &str) -> String {
 type Change = fn(&mut Service);
 
 /// The services that a case may name. On `plain` the RFCs and the origin alone decide.
-const SERVICES: [(&str, Change); 8] = [
+const SERVICES: [(&str, Change); 9] = [
     ("plain", plain),
+    ("open", |service| {
+        plain(service);
+        service.methods = vec!["*".to_owned()];
+    }),
     ("rules", |service| {
         service.revalidation_floor = Period(Duration::ZERO);
     }),
