@@ -57,6 +57,7 @@ pub use device::{
     BLOCK_BYTES, Buffer, Buffers, Completion, Device, Direction, Engine, FaultCounts, Faults, FaultyDevice,
     FileDevice, Io, MemoryDevice, ThreadsDevice, Transfer, UringDevice, Writes, open_device,
 };
+pub use format::try_to_read;
 pub use hints::Hints;
 pub(crate) use identity::{identify, try_writing, wipe};
 pub use metrics::DiskMetrics;

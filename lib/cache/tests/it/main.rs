@@ -7,6 +7,7 @@ mod filling;
 mod joining;
 mod keeping;
 mod pressure;
+mod properties;
 mod purging;
 mod reading;
 mod stage;

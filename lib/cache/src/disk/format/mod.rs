@@ -40,6 +40,36 @@ pub(super) const UNIT_BYTES: u64 = 512;
 /// Fewer regions than this hold nothing worth having: one is being filled, one is full, one is in reserve.
 pub(super) const MIN_REGIONS: u64 = 3;
 
+/// Tries every reader of the format on `bytes`, which may be anything; how many of them take it. For tests and fuzzing:
+/// whatever a device holds, reading it neither fails nor takes more memory than there are bytes.
+pub fn try_to_read(bytes: &[u8]) -> usize {
+    const UUID: u128 = 1;
+    let header = record::RecordHeader::decode_trusting(bytes);
+    if let Some(header) = header {
+        assert!(header.span() >= record::HEADER_BYTES as u64);
+        let mut written = [0; record::HEADER_BYTES];
+        header.encode(&mut written);
+        assert_eq!(record::RecordHeader::decode(&written), Some(header));
+    }
+    // A device gives whole blocks.
+    let mut block = bytes[..bytes.len().min(BLOCK_BYTES)].to_vec();
+    block.resize(BLOCK_BYTES, 0);
+    let mut entries = Vec::new();
+    let journal = journal::Header::decode(UUID, &block, &mut entries).is_some();
+    assert!(entries.len() <= block.len());
+    [
+        header.is_some(),
+        journal,
+        record::RecordHeader::decode_unit(bytes).is_some(),
+        region::Region::decode(UUID, 0, &block).is_some(),
+        region::Trailer::decode(UUID, 0, &block).is_some(),
+        superblock::Superblock::decode(&block).is_ok(),
+    ]
+    .into_iter()
+    .filter(|taken| *taken)
+    .count()
+}
+
 /// How a device is divided; follows from its size and the region size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Geometry {

@@ -3,6 +3,8 @@
 //! Ours rather than Pingora's: its session reads a request twice over, keeps its fields in two maps, makes a second
 //! write of a small answer and a new `Date` of a stored one. A small hit costs a sixth less without it.
 
+#[cfg(test)]
+mod properties;
 mod reader;
 mod refusal;
 mod request;

@@ -1,0 +1,4 @@
+//! Feeds whatever bytes there are to [`fuzz::policy::vary`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::policy::vary(bytes));

@@ -1,0 +1,29 @@
+//! What must hold of any bytes. Each property is a function that panics where it does not; the fuzz targets call it
+//! with bytes that reach new code, and tests of the rooms call it with a bounded number of random ones and with the corpus.
+//!
+//! The readers of HTTP/1 are small files without dependencies of their own. They are taken in by path, so that fuzzing
+//! them does not build a whole proxy.
+#![allow(dead_code, unreachable_pub, reason = "files that are taken in by path have more than is used here")]
+
+#[path = "../properties/policy.rs"]
+pub mod policy;
+
+#[path = "../properties/request_head.rs"]
+pub mod request_head;
+
+#[path = "../properties/chunked_body.rs"]
+pub mod chunked_body;
+
+#[path = "../../lib/proxy/src/framing/mod.rs"]
+mod framing;
+#[path = "../../lib/proxy/src/front/http1/request.rs"]
+mod request;
+#[path = "../../lib/proxy/src/front/http1/scan.rs"]
+mod scan;
+
+mod headers {
+    #[path = "../../../lib/proxy/src/headers/hop_by_hop.rs"]
+    pub mod hop_by_hop;
+    #[path = "../../../lib/proxy/src/headers/trailers.rs"]
+    pub mod trailers;
+}
