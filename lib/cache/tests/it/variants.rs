@@ -145,6 +145,10 @@ fn an_answer_for_everybody_is_what_everybody_gets_who_waits_or_comes_later() {
         let Ok(mut filler) = lead.start_plain(&key("/a"), head(&key("/a"), Some(10))) else {
             panic!("nobody else fetches it")
         };
+        assert!(
+            stage.cache.peek(&key("/a")).is_none(),
+            "nothing leads to variants any more"
+        );
         let growing = joined(waiting).await;
         let found = find(&stage, "nl")
             .await
