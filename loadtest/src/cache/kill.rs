@@ -2,7 +2,7 @@
 //! second of fills is lost, and the first hit comes at once. An answer of a living edge that breaks off is no wrong one: it
 //! is counted by itself.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,11 +23,11 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How long an edge lives under load: long enough that some of its fills are older than the grace.
 const LIFE_MILLISECONDS: std::ops::Range<u64> = 1300..2600;
 
-/// The edge's disk, of which two regions, 128 MiB, are for what was asked for once.
-const DISK_BYTES: u64 = 2 << 30;
+/// The edge's disk, of which three regions, 192 MiB, are for what was asked for once.
+const DISK_BYTES: u64 = 4 << 30;
 
 /// Only what was filled within the last so many bytes is expected, so that nothing was reclaimed.
-const EXPECTED_BYTES: u64 = 64 << 20;
+const EXPECTED_BYTES: u64 = 128 << 20;
 
 /// Share of requests for an object that was asked for before.
 const REPEATED: f64 = 0.5;
@@ -76,6 +76,14 @@ pub(crate) async fn run(options: &Options) -> Result<(), String> {
     };
     stage.stop().await;
     outcome?;
+    if tally.expected == 0 {
+        return Err(format!(
+            "in no life was anything held for {} s before the kill, among the last {} MiB: nothing is shown; give it more \
+             kills, or a longer pause",
+            GRACE.as_secs(),
+            EXPECTED_BYTES >> 20
+        ));
+    }
     super::conclude(&tally.measures(), &tally.complaints, options.json)
 }
 
@@ -109,6 +117,14 @@ impl Tally {
                 self.broken += 1;
                 eprintln!("a living edge: {how}");
             }
+        }
+    }
+
+    fn note_expected(&mut self, object: Object, is_there: bool) {
+        self.expected += 1;
+        if !is_there {
+            self.lost += 1;
+            eprintln!("kill {}: {} was lost", self.kills, object.path());
         }
     }
 
@@ -149,7 +165,7 @@ impl Tally {
 /// What clients did in one life of the edge.
 #[derive(Debug, Default)]
 struct Life {
-    /// When each object was first held whole.
+    /// When each object that was fetched in this life was first held whole.
     held: BTreeMap<Object, Instant>,
     answers: Vec<(Instant, Answer)>,
     /// Objects that were asked for, ever.
@@ -160,26 +176,25 @@ async fn rounds(options: &Options, seed: u64, stage: &mut Stage, tally: &mut Tal
     let mut chance = StdRng::seed_from_u64(seed);
     let objects = Objects::new(seed);
     // What must be there, the newest last.
-    let mut kept: VecDeque<Object> = VecDeque::new();
+    let mut kept: Vec<Object> = Vec::new();
     let mut asked = 0;
     for _ in 0..options.times {
         let started = Instant::now();
         stage.start_edge()?;
         let mut client = stage.client()?;
-        if let Some(object) = kept.back()
-            && let Some(seconds) = greet(&mut client, *object, started, tally).await?
-        {
-            tally.first_hits_seconds.push(seconds);
+        if let Some(newest) = kept.pop() {
+            let hit = first_hit(&mut client, newest, started).await?;
+            tally.bodies += 1;
+            tally.note_expected(newest, hit.is_some());
+            tally
+                .first_hits_seconds
+                .extend(hit.map(|took| took.as_secs_f64()));
         }
         stage.edge_ready().await?;
         for object in &kept {
             let answer = client.fetch(*object).await;
             tally.note(&answer);
-            tally.expected += 1;
-            if answer == (Answer::Right { hit: false }) {
-                tally.lost += 1;
-                eprintln!("kill {}: {} was lost", tally.kills, object.path());
-            }
+            tally.note_expected(*object, answer != Answer::Right { hit: false });
         }
         let life = Arc::new(Mutex::new(Life {
             asked,
@@ -207,30 +222,13 @@ async fn rounds(options: &Options, seed: u64, stage: &mut Stage, tally: &mut Tal
         {
             tally.note(answer);
         }
-        keep(&mut kept, &life, killed);
+        kept = spared(&life, killed);
     }
     Ok(())
 }
 
 fn is_wrong(answer: &Answer) -> bool {
     matches!(answer, Answer::Wrong(_))
-}
-
-/// The time to the first hit; none when the object was lost, which is counted with the others.
-async fn greet(
-    client: &mut Client,
-    object: Object,
-    started: Instant,
-    tally: &mut Tally,
-) -> Result<Option<f64>, String> {
-    match first_hit(client, object, started).await {
-        Ok(Some(took)) => Ok(Some(took.as_secs_f64())),
-        Ok(None) => {
-            eprintln!("kill {}: {} was lost", tally.kills, object.path());
-            Ok(None)
-        }
-        Err(how) => Err(how),
-    }
 }
 
 /// Asks for new objects and for old ones, until the task is ended.
@@ -255,7 +253,7 @@ async fn ask_on(
         let now = Instant::now();
         {
             let mut life = life.lock();
-            if matches!(answer, Answer::Right { .. }) {
+            if answer == (Answer::Right { hit: false }) {
                 life.held.entry(object).or_insert(now);
             }
             life.answers.push((now, answer));
@@ -264,28 +262,22 @@ async fn ask_on(
     }
 }
 
-/// What the next life must have: what was held long enough before the kill, the newest of it.
-fn keep(kept: &mut VecDeque<Object>, life: &Life, killed: Instant) {
-    let mut safe: Vec<(&Object, &Instant)> = life
-        .held
-        .iter()
-        .filter(|(object, at)| **at + GRACE <= killed && !kept.contains(object))
+/// What the next life must have, the newest last: what this one fetched long enough before the kill. Each start seals the
+/// region that was open, so what came in earlier lives may be given up already.
+fn spared(life: &Life, killed: Instant) -> Vec<Object> {
+    let mut held: Vec<(Object, Instant)> = life.held.iter().map(|(object, at)| (*object, *at)).collect();
+    held.sort_by_key(|(_, at)| *at);
+    let mut bytes = 0;
+    let newest_first = held.into_iter().rev().take_while(|(object, _)| {
+        bytes += object.bytes();
+        bytes <= EXPECTED_BYTES
+    });
+    let mut spared: Vec<Object> = newest_first
+        .filter(|(_, at)| *at + GRACE <= killed)
+        .map(|(object, _)| object)
         .collect();
-    safe.sort_by_key(|(_, at)| **at);
-    kept.extend(safe.into_iter().map(|(object, _)| *object));
-    // Everything that came in this life was written after what was kept before, held or not.
-    let later: u64 = life
-        .held
-        .keys()
-        .filter(|object| !kept.contains(object))
-        .map(|object| object.bytes())
-        .sum();
-    let mut bytes = later + kept.iter().map(|object| object.bytes()).sum::<u64>();
-    while bytes > EXPECTED_BYTES
-        && let Some(oldest) = kept.pop_front()
-    {
-        bytes -= oldest.bytes();
-    }
+    spared.reverse();
+    spared
 }
 
 #[cfg(test)]
@@ -301,9 +293,7 @@ mod tests {
         life.held.insert(objects.object(0), start);
         life.held
             .insert(objects.object(1), killed - Duration::from_millis(900));
-        let mut kept = VecDeque::new();
-        keep(&mut kept, &life, killed);
-        assert_eq!(kept, [objects.object(0)]);
+        assert_eq!(spared(&life, killed), [objects.object(0)]);
         let mut life = Life::default();
         for number in 2..400 {
             life.held.insert(
@@ -311,9 +301,9 @@ mod tests {
                 start + Duration::from_millis(u64::from(number)),
             );
         }
-        keep(&mut kept, &life, killed);
+        let kept = spared(&life, killed);
         let bytes: u64 = kept.iter().map(|object| object.bytes()).sum();
         assert!(bytes <= EXPECTED_BYTES && bytes > EXPECTED_BYTES / 2, "{bytes}");
-        assert_eq!(kept.back(), Some(&objects.object(399)));
+        assert_eq!(kept.last(), Some(&objects.object(399)));
     }
 }
