@@ -29,6 +29,9 @@ pub(crate) struct Wishes {
     pub(crate) library: Library,
 }
 
+/// The one service.
+pub(crate) const SERVICE: &str = "own";
+
 /// RAM for fills in flight, each daemon.
 const FILL_BYTES: u64 = 64 << 20;
 
@@ -121,7 +124,7 @@ pub(crate) fn plan(folder: &Path, wishes: &Wishes) -> Result<Plan, String> {
         "number": 1,
         "sites": { "own": { "region": "own", "latitude": 0.0, "longitude": 0.0 } },
         "nodes": nodes,
-        "services": { "own": {
+        "services": { (SERVICE): {
             "hosts": ["localhost", "127.0.0.1"],
             "origins": [{ "url": format!("http://{origin}") }],
             "allow_private_origins": true,

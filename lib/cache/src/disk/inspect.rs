@@ -62,6 +62,32 @@ pub struct Extent {
     pub bytes: u64,
     /// Whether its checksum is right.
     pub intact: bool,
+    /// Of what is there twice: the first, 0, or the second, 1.
+    pub copy: u8,
+    /// The record that it belongs to; of one whose header is damaged, what its region's list says.
+    pub record: Option<Record>,
+}
+
+/// One version of something that was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record {
+    pub key_hash: u128,
+    pub version: u64,
+    /// `None` for a head, and for its removal.
+    pub part: Option<u32>,
+    /// Of two records that are otherwise the same the later one, which has the higher of these, is the one that is found.
+    pub written: (u64, u64),
+}
+
+impl Record {
+    fn of(region: &Region, offset: u64, key_hash: u128, version: u64, part: Option<u32>) -> Record {
+        Record {
+            key_hash,
+            version,
+            part,
+            written: (region.life.sequence, offset),
+        }
+    }
 }
 
 /// What the regions of one class hold.
@@ -170,8 +196,9 @@ pub fn inspect(device: &dyn Device, visit: &mut dyn FnMut(Extent)) -> Result<Rep
         },
         visit,
     };
-    for (offset, intact) in copies {
-        inspector.met(Piece::Superblock, offset, superblock::USED_BYTES, intact);
+    for (copy, (offset, intact)) in copies.into_iter().enumerate() {
+        let place = offset..offset + superblock::USED_BYTES;
+        inspector.met_copy(copy, Piece::Superblock, place, intact);
     }
     inspector.journal()?;
     for number in 0..geometry.region_count {
@@ -229,11 +256,28 @@ impl Inspector<'_> {
             offset,
             bytes,
             intact,
+            copy: 0,
+            record: None,
         };
+        self.met_extent(extent);
+    }
+
+    fn met_extent(&mut self, extent: Extent) {
         (self.visit)(extent);
-        if !intact {
+        if !extent.intact {
             self.report.damage.push(extent);
         }
+    }
+
+    fn met_copy(&mut self, copy: usize, piece: Piece, place: Range<u64>, intact: bool) {
+        self.met_extent(Extent {
+            piece,
+            offset: place.start,
+            bytes: place.end - place.start,
+            intact,
+            copy: copy as u8,
+            record: None,
+        });
     }
 
     /// Both copies of both halves; the older half and what lies behind the last commit are intact blocks too, or zeros.
@@ -250,7 +294,7 @@ impl Inspector<'_> {
                 let header = journal::Header::decode(self.uuid, block, &mut Vec::new());
                 let intact = header.is_some_and(|header| header.number == number);
                 self.report.journal_blocks += 1;
-                self.met(Piece::Journal, offset, block_bytes, intact);
+                self.met_copy(place / 2, Piece::Journal, offset..offset + block_bytes, intact);
             }
         }
         Ok(())
@@ -277,12 +321,8 @@ impl Inspector<'_> {
         };
         for (copy, found) in halves.iter().enumerate() {
             let offset = start + copy as u64 * block / 2;
-            self.met(
-                Piece::RegionHeader,
-                offset,
-                region::HEADER_USED_BYTES,
-                found.is_some(),
-            );
+            let place = offset..offset + region::HEADER_USED_BYTES;
+            self.met_copy(copy, Piece::RegionHeader, place, found.is_some());
         }
         let entries = match sealed {
             Some(trailer) => self.footer(end, &trailer)?,
@@ -359,8 +399,24 @@ impl Inspector<'_> {
         let at = expected.offset;
         let unit = self.window.bytes(at..at + UNIT_BYTES)?;
         let header = RecordHeader::decode_unit(unit).filter(|header| expected.is_met_by(header));
+        let named = header.map(|header| (header.kind, header.key_hash, header.version, header.part));
+        let listed = expected
+            .listed
+            .map(|entry| (entry.kind, entry.key_hash, entry.version, entry.part));
+        let record = named.or(listed).map(|(kind, key_hash, version, part)| {
+            let part = (kind == Kind::Part).then_some(part);
+            Record::of(expected.region, at, key_hash, version, part)
+        });
+        let piece = |piece, offset, bytes, intact| Extent {
+            piece,
+            offset,
+            bytes,
+            intact,
+            copy: 0,
+            record,
+        };
         let Some(header) = header else {
-            self.met(Piece::RecordHeader, at, HEADER_BYTES as u64, false);
+            self.met_extent(piece(Piece::RecordHeader, at, HEADER_BYTES as u64, false));
             return Ok(());
         };
         let contents = &mut self.report.classes[expected.region.class.index()];
@@ -370,16 +426,16 @@ impl Inspector<'_> {
             Kind::Part => contents.parts += 1,
             Kind::Tombstone | Kind::Padding | Kind::End => {
                 contents.tombstones += 1;
-                self.met(Piece::Tombstone, at, HEADER_BYTES as u64, true);
+                self.met_extent(piece(Piece::Tombstone, at, HEADER_BYTES as u64, true));
                 return Ok(());
             }
         }
-        self.met(Piece::RecordHeader, at, HEADER_BYTES as u64, true);
+        self.met_extent(piece(Piece::RecordHeader, at, HEADER_BYTES as u64, true));
         let body_start = header.body_start();
-        let record = self.window.bytes(at..at + header.span())?;
-        let table = header.table(record);
+        let bytes = self.window.bytes(at..at + header.span())?;
+        let table = header.table(bytes);
         let has_table = table.is_some();
-        let body = &record[body_start..body_start + header.body_length as usize];
+        let body = &bytes[body_start..body_start + header.body_length as usize];
         let units: Vec<(u64, bool)> = body
             .chunks(CHECKSUM_UNIT)
             .enumerate()
@@ -389,19 +445,20 @@ impl Inspector<'_> {
                 (unit.len() as u64, intact)
             })
             .collect();
-        self.met(
+        let table_bytes = (body_start - HEADER_BYTES) as u64;
+        self.met_extent(piece(
             Piece::Table,
             at + HEADER_BYTES as u64,
-            (body_start - HEADER_BYTES) as u64,
+            table_bytes,
             has_table,
-        );
-        let piece = match header.kind {
+        ));
+        let kind = match header.kind {
             Kind::Head => Piece::Metadata,
             _ => Piece::Body,
         };
         let mut offset = at + body_start as u64;
         for (bytes, intact) in units {
-            self.met(piece, offset, bytes, intact);
+            self.met_extent(piece(kind, offset, bytes, intact));
             offset += bytes;
         }
         Ok(())

@@ -37,6 +37,7 @@ pub struct DiskMetrics {
     pub committed: Committed,
     pub dropped: Dropped,
     pub placed: Placed,
+    pub damaged: Damaged,
     pub reads: Reads,
     pub journal: JournalMetrics,
 }
@@ -93,6 +94,15 @@ impl Placed {
     }
 }
 
+/// What was found damaged of what the device says of itself, and repaired or done without.
+#[derive(Debug, Clone)]
+pub struct Damaged {
+    pub superblock: IntCounter,
+    pub journal: IntCounter,
+    pub region_header: IntCounter,
+    pub footer: IntCounter,
+}
+
 /// Reads by result. Everything but `hit` is a miss for who asked.
 #[derive(Debug, Clone)]
 pub struct Reads {
@@ -134,6 +144,13 @@ impl DiskMetrics {
              checksum (never served), replace it if this keeps growing; failed: the drive refused to read, look at the \
              kernel log; out_of_range: a mistake of ours, please report.",
             "result",
+        )?;
+        let damaged = within.counters(
+            "damaged_total",
+            "Copies of the superblock, of blocks of the purge journal and of region headers, and lists of regions, that \
+             were found damaged at a start or when a region made room. Each is repaired, or done without, and no object \
+             is lost by one alone; after a loss of power some are normal. Replace the drive if this grows at every start.",
+            "piece",
         )?;
         let journal = JournalMetrics {
             bytes: within.gauge(
@@ -279,6 +296,12 @@ impl DiskMetrics {
             },
             journal,
             placed,
+            damaged: Damaged {
+                superblock: damaged.with_label_values(&["superblock"]),
+                journal: damaged.with_label_values(&["journal"]),
+                region_header: damaged.with_label_values(&["region_header"]),
+                footer: damaged.with_label_values(&["footer"]),
+            },
             reads: Reads {
                 hit: reads.with_label_values(&["hit"]),
                 absent: reads.with_label_values(&["absent"]),
@@ -387,7 +410,7 @@ mod tests {
         let registry = Registry::new();
         DiskMetrics::register(&registry, "/dev/a").expect("first registration");
         let families = registry.gather();
-        assert_eq!(families.len(), 35);
+        assert_eq!(families.len(), 36);
         for family in families {
             assert!(
                 family.name().starts_with("millrace_cache_disk_"),

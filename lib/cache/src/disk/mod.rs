@@ -398,8 +398,10 @@ fn open_log(
         );
         io::Error::new(io::ErrorKind::InvalidInput, message)
     })?;
-    let superblock = recover::read_or_format(&*device, geometry, chance.random())?;
-    let (superblock, journal) = open_journal(&device, superblock, chance)?;
+    let superblock =
+        recover::read_or_format(&*device, geometry, chance.random(), &metrics.damaged.superblock)?;
+    let (superblock, (journal, found)) = open_journal(&device, superblock, chance)?;
+    metrics.damaged.journal.inc_by(journal.harmed_copies());
     let store = Arc::new(Store::new(
         device,
         geometry,
@@ -407,7 +409,7 @@ fn open_log(
         chance.random(),
         metrics,
     ));
-    *store.journal.lock() = Some(journal);
+    *store.journal.lock() = Some((journal, found));
     let (recovered, rebuild) = recover::survey_all(&store);
     let settings = Settings {
         s_share: options.s_share,

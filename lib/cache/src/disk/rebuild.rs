@@ -173,6 +173,9 @@ impl Rebuild {
 fn read(store: &Store, survey: &Survey) -> Option<List> {
     let trailer = survey.sealed.as_ref()?;
     let listed = store.list_of(trailer).ok().flatten();
+    if listed.is_none() {
+        store.metrics.damaged.footer.inc();
+    }
     let list = listed.map_or_else(
         || walk(store, survey.region.life).0,
         |entries| List {

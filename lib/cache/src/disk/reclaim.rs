@@ -44,6 +44,7 @@ impl Remains {
         };
         let certain = listed.is_some();
         let entries = listed.unwrap_or_else(|| {
+            store.metrics.damaged.footer.inc();
             tracing::warn!(
                 region = life.number,
                 "cache disk: a footer cannot be read; looking at the records of its region"

@@ -14,6 +14,7 @@ use super::open_region::write_end;
 use super::rebuild::Rebuild;
 use super::store::Store;
 use super::walk::walk;
+use prometheus::IntCounter;
 use std::collections::HashMap;
 use std::io;
 
@@ -24,11 +25,13 @@ const DEPTH: usize = 32;
 const LEAST_SHARE: usize = 8;
 
 /// Reads the superblock, or formats a device that is not ours, is of another format version or was divided otherwise.
-/// `fresh_uuid` becomes the device's when it is formatted. Fails only when the device does.
+/// `fresh_uuid` becomes the device's when it is formatted; `damaged` counts copies that are not what they should be. Fails
+/// only when the device does.
 pub(super) fn read_or_format(
     device: &dyn Device,
     geometry: Geometry,
     fresh_uuid: u128,
+    damaged: &IntCounter,
 ) -> io::Result<Superblock> {
     let mut copies = Vec::with_capacity(OFFSETS.len());
     for offset in OFFSETS {
@@ -41,7 +44,9 @@ pub(super) fn read_or_format(
     let reason = match (found, &copies[0]) {
         (Some(found), _) if found.geometry == geometry => {
             // One copy was damaged, or a format was cut short: make them equal.
-            if copies.iter().any(|(copy, _)| *copy != Ok(found)) {
+            let others = copies.iter().filter(|(copy, _)| *copy != Ok(found)).count();
+            if others > 0 {
+                damaged.inc_by(others as u64);
                 write_superblocks(device, found)?;
             }
             return Ok(found);
@@ -179,9 +184,15 @@ fn survey(store: &Store, number: u32) -> Option<Survey> {
     {
         return None;
     }
-    let opened = header.and_then(|block| Region::decode(store.uuid, number, &block));
+    let opened = header
+        .as_ref()
+        .and_then(|block| Region::decode(store.uuid, number, block));
     let trailer = trailer.ok().flatten();
     let region = opened.or(trailer.map(|trailer| trailer.region))?;
+    if let Some(block) = &header {
+        let harmed = Region::harmed_copies(store.uuid, number, block);
+        store.metrics.damaged.region_header.inc_by(harmed);
+    }
     Some(Survey {
         region,
         sealed: trailer.filter(|trailer| trailer.region == region),

@@ -16,6 +16,7 @@ pub(super) use self::client::{Answer, Client};
 pub(super) use self::objects::{Object, Objects};
 use crate::client::ask;
 use crate::content::Library;
+pub(super) use crate::own::SERVICE;
 use crate::own::{self, Folder, Wishes};
 use crate::up;
 use crate::up::child::Process;
@@ -130,12 +131,17 @@ impl Stage {
         }
     }
 
-    /// Ends everything in order.
-    pub(super) async fn stop(mut self) {
+    /// Ends the edge in order.
+    pub(super) async fn end_edge(&mut self) {
         if let Some(mut edge) = self.edge.take() {
             edge.ask_to_end();
             edge.end_within(READY_PATIENCE).await;
         }
+    }
+
+    /// Ends everything in order.
+    pub(super) async fn stop(mut self) {
+        self.end_edge().await;
         self.behind.stop().await;
     }
 

@@ -137,6 +137,13 @@ impl Region {
         Region::decode_one(uuid, number, block).or_else(|| Region::decode_one(uuid, number, repeated))
     }
 
+    /// How many of the copies of the header in `block`, of a region that is in use, are not what they should be.
+    pub(in crate::disk) fn harmed_copies(uuid: u128, number: u32, block: &[u8]) -> u64 {
+        let copies = [Some(block), block.get(HEADER_REPEATED_AT..)];
+        let decoded = copies.map(|copy| Region::decode_one(uuid, number, copy?));
+        decoded.iter().filter(|copy| copy.is_none()).count() as u64
+    }
+
     fn decode_one(uuid: u128, number: u32, block: &[u8]) -> Option<Region> {
         let (mut fields, mut crc) = block.split_at_checked(HEADER_CHECKED)?;
         if !fields.starts_with(HEADER_MAGIC) || crc.try_get_u32_le().ok()? != crc32c(fields) {
@@ -315,6 +322,7 @@ mod tests {
         for bit in 0..(HEADER_CHECKED + 4) * 8 {
             block[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(Region::decode(UUID, 5, &block), Some(REGION), "bit {bit}");
+            assert_eq!(Region::harmed_copies(UUID, 5, &block), 1, "bit {bit}");
             block[HEADER_REPEATED_AT + bit / 8] ^= 1 << (bit % 8);
             assert_eq!(Region::decode(UUID, 5, &block), None, "bit {bit} of both");
             block[bit / 8] ^= 1 << (bit % 8);

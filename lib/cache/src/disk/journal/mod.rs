@@ -18,6 +18,7 @@ use super::format::Geometry;
 use super::format::journal::{Area, BLOCK_ENTRIES, Header};
 use crate::purge::{Entry, Record};
 use rand::RngCore;
+use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 
@@ -40,6 +41,8 @@ pub(super) struct Journal {
     latest: u64,
     /// A copy is harmed, or a write failed: nothing is appended here, the other half is begun.
     unclean: bool,
+    /// Copies of blocks that were found harmed.
+    harmed: u64,
     chance: Box<dyn RngCore + Send>,
 }
 
@@ -119,6 +122,7 @@ pub(super) fn open(
         device: &*device,
         area,
         uuid,
+        harmed: Cell::new(0),
     };
     let mut halves = Vec::new();
     for half in 0..2 {
@@ -152,6 +156,7 @@ pub(super) fn open(
             highest_epoch,
             latest: read.record.latest,
             unclean: !read.clean,
+            harmed: reading.harmed.get(),
             chance,
         };
         return Ok(Opened::Whole(journal, read.record));
@@ -164,6 +169,8 @@ struct Reading<'a> {
     device: &'a dyn Device,
     area: Area,
     uuid: u128,
+    /// Copies that are neither blocks of ours nor blank.
+    harmed: Cell<u64>,
 }
 
 /// How a half begins.
@@ -202,7 +209,14 @@ impl Reading<'_> {
     fn first(&self, half: usize, copy: usize) -> io::Result<Copy> {
         let mut block = AlignedBuffer::zeroed(BLOCK_BYTES);
         self.device.read_at(self.area.offset(half, copy, 0), &mut block)?;
-        Ok(self.classify(&block, 0))
+        let copy = self.classify(&block, 0);
+        self.count(&copy);
+        Ok(copy)
+    }
+
+    fn count(&self, copy: &Copy) {
+        let harmed = u64::from(matches!(copy, Copy::Harmed));
+        self.harmed.set(self.harmed.get() + harmed);
     }
 
     fn classify(&self, block: &[u8], number: u32) -> Copy {
@@ -272,6 +286,11 @@ impl Reading<'_> {
     fn look(&self, blocks: [&[u8]; 2], number: u32, first: Header, entries: &mut Vec<Entry>) -> Found {
         let is_current = |header: &Header| (header.epoch, header.life) == (first.epoch, first.life);
         let copies = blocks.map(|block| self.classify(block, number));
+        // A half's first block was counted when it was asked how the half begins.
+        copies
+            .iter()
+            .filter(|_| number > 0)
+            .for_each(|copy| self.count(copy));
         let (mut current, mut harmed) = (0, 0);
         let mut header = None;
         for copy in copies {
@@ -320,6 +339,11 @@ impl Journal {
     /// Bytes in use, of one copy.
     pub(super) fn used_bytes(&self) -> u64 {
         u64::from(self.next) * BLOCK_BYTES as u64
+    }
+
+    /// Copies of blocks that were found harmed when it was opened.
+    pub(super) fn harmed_copies(&self) -> u64 {
+        self.harmed
     }
 
     /// Whether a copy of something is harmed: [`Journal::begin`] repairs it.
@@ -433,6 +457,7 @@ impl Journal {
             device: &*self.device,
             area: self.area,
             uuid: self.uuid,
+            harmed: Cell::new(0),
         };
         let mut cleared = false;
         for start in (first..first + blocks).step_by(CHUNK_BLOCKS as usize) {

@@ -43,7 +43,8 @@ impl RngCore for Constant {
 
 fn opened(device: &Arc<MemoryDevice>) -> (Arc<Store>, Recovered) {
     let geometry = Geometry::of(DEVICE_BYTES, REGION_BYTES).expect("large enough");
-    let superblock = read_or_format(&**device, geometry, UUID).expect("works");
+    let superblock =
+        read_or_format(&**device, geometry, UUID, &super::metrics().damaged.superblock).expect("works");
     assert_eq!(superblock, Superblock { geometry, uuid: UUID });
     let store = Arc::new(Store::new(device.clone(), geometry, UUID, 0, super::metrics()));
     let (recovered, rebuild) = survey_all(&store);
