@@ -1,13 +1,14 @@
 //! Reads a range of an object, from wherever its bytes are at the moment: the growing object, RAM, disk.
 
 use crate::{
+    disk::Hold,
     fill::{
         Failure,
         followers::Follower,
         growing::{End, Found},
     },
     head::Head,
-    object::{Object, Place},
+    object::{Object, Place, Source},
     ram::CHUNK_BYTES,
     read_ahead::{Brought, Read, ReadAhead},
     relay::Seat,
@@ -36,6 +37,8 @@ pub struct Reader {
     /// The range is a small one ([`SMALL_RANGE_BYTES`]).
     small: bool,
     disk: ReadAhead,
+    /// Keeps what is still to be read from disk there, once anything was. Apart: a hit in RAM needs none.
+    hold: Option<Box<Hold>>,
     seat: Option<Seat>,
     /// Its place among the readers of a growing object.
     follower: Option<Follower>,
@@ -83,16 +86,22 @@ impl Reader {
             Place::Growing(growing) => Some(Follower::join(growing, range.start)),
             _ => None,
         };
-        Reader {
+        let mut reader = Reader {
             object,
             position: range.start,
             end: range.end,
             small: range.end.saturating_sub(range.start) <= SMALL_RANGE_BYTES,
             disk: ReadAhead::default(),
+            hold: None,
             seat: None,
             follower,
             failed: None,
+        };
+        if reader.object.source() == Source::Disk {
+            // Its first chunk may have come with its head.
+            reader.hold_what_follows();
         }
+        reader
     }
 
     /// Where in the object the next byte comes from.
@@ -245,6 +254,7 @@ impl Reader {
                     return Poll::Ready(None);
                 };
                 self.disk.begin(range, read);
+                self.hold_what_follows();
                 if !self.small && self.disk.window() == 0 {
                     self.disk.widen(CHUNK_BYTES / 2); // Doubled when the first chunk is there.
                 }
@@ -254,6 +264,18 @@ impl Reader {
                 Brought::NothingYet => {}
                 Brought::Nothing => return Poll::Ready(None),
             }
+        }
+    }
+
+    /// An object of which more than this chunk is to be read from disk is held there.
+    fn hold_what_follows(&mut self) {
+        let number = self.position / CHUNK_BYTES;
+        if self.hold.is_none()
+            && self.end > self.chunk_end(number)
+            && let Some(tiers) = self.object.tiers()
+        {
+            let hold = tiers.hold(self.object.head(), number / CHUNKS_PER_PART);
+            self.hold = hold.map(Box::new);
         }
     }
 

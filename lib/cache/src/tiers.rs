@@ -1,7 +1,7 @@
 //! RAM over disk, as readers see them: where the bytes of one version can be had.
 
 use crate::{
-    disk::PART_BYTES,
+    disk::{Hold, PART_BYTES},
     disks::Disks,
     head::Head,
     key::Key,
@@ -98,6 +98,12 @@ impl Tiers {
         if let (Some(disk), Ok(number)) = (&self.disk, u32::try_from(number)) {
             disk.warm(head.key.hash(), head.version, number);
         }
+    }
+
+    /// Says that the object is being read from disk, where part `number` of it is.
+    pub(crate) fn hold(&self, head: &Head, number: u64) -> Option<Hold> {
+        let disk = self.disk.as_ref()?;
+        disk.hold(head.key.hash(), head.version, u32::try_from(number).ok()?)
     }
 
     /// Whether every byte of `range` can be read. Asks once for a part that is on disk, else for each of its chunks:

@@ -25,6 +25,7 @@ mod commit;
 mod device;
 mod format;
 mod fronts;
+mod held;
 mod hints;
 mod identity;
 mod in_order;
@@ -58,6 +59,7 @@ pub use device::{
     FileDevice, Io, MemoryDevice, ThreadsDevice, Transfer, UringDevice, Writes, open_device,
 };
 pub use format::try_to_read;
+pub(crate) use held::Hold;
 pub use hints::Hints;
 pub(crate) use identity::{identify, try_writing, wipe};
 pub use metrics::DiskMetrics;
@@ -231,6 +233,12 @@ impl Disk {
         self.answer(read::read_part(store, reads, (key_hash, version, part), range).await)
     }
 
+    /// Says that an object is being read: until the hold is dropped its parts are spared when room is made, as far as
+    /// there is room for them. `None` when too many are held already.
+    pub(crate) fn hold(&self, key_hash: u128, version: u64) -> Option<Hold> {
+        self.shared.store.held.hold(key_hash, version)
+    }
+
     /// Puts an object's head, which takes the place of any other of this key. Put it again with the same version to
     /// change what is known of the object. Put it after the parts: their fate decides whether it is of use.
     pub fn put_head_as(&self, key: &Key, version: u64, encoded: Bytes, hints: Hints) -> Commit {
@@ -290,7 +298,10 @@ impl Disk {
     /// Shares with `purges` what this device's journal knows of them, and keeps the journal from now on. Before the
     /// first look-up, once.
     pub(crate) fn join(&self, purges: &Arc<Purges>) {
-        if let Some(keeper) = self.shared.store.keeper.get() {
+        let store = &self.shared.store;
+        if let Some(keeper) = store.keeper.get()
+            && store.purges.set(Arc::clone(purges)).is_ok()
+        {
             keeper.join(purges);
         }
     }

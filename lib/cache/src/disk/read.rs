@@ -22,6 +22,10 @@ use std::io;
 use std::ops::Range;
 use std::time::Instant;
 
+/// How often a part that was copied to another region while it was read is looked for there. Each time a whole region was
+/// given up meanwhile.
+const MOST_MOVES: usize = 2;
+
 /// Why there are no bytes. The caller sees a miss in each case; the counters tell them apart.
 #[derive(Debug)]
 pub(super) enum Miss {
@@ -89,6 +93,25 @@ pub(super) async fn read_object(
 
 /// A range of a part.
 pub(super) async fn read_part(
+    store: &Store,
+    reads: &Reads,
+    (key_hash, version, part): (u128, u64, u32),
+    range: Range<u32>,
+) -> Result<Bytes, Miss> {
+    let mut found = read_part_once(store, reads, (key_hash, version, part), range.clone()).await;
+    for _ in 0..MOST_MOVES {
+        match found {
+            // It may have been copied elsewhere before its region was given up.
+            Err(Miss::Reclaimed) => {
+                found = read_part_once(store, reads, (key_hash, version, part), range.clone()).await;
+            }
+            _ => break,
+        }
+    }
+    found
+}
+
+async fn read_part_once(
     store: &Store,
     reads: &Reads,
     (key_hash, version, part): (u128, u64, u32),

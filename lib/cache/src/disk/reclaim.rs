@@ -11,6 +11,8 @@
 //!   then knows that it hides something. A head that is no longer found is as good as a tombstone.
 //! - While the index is being rebuilt, the region that was opened first of all is given up: it has nothing older to hide.
 //!
+//! What somebody is in the middle of reading is copied before anything else ([`super::held`]).
+//!
 //! Heat is kept for each part: of a long object often only the beginning is watched. A part that is read warms its head
 //! too, and a part without a head is not copied, since nobody would find it.
 
@@ -64,6 +66,7 @@ impl Remains {
                     object: entry.key_hash,
                     bytes: entry.location(life.number).length_bytes(),
                     heat,
+                    held: store.held.holds(entry.key_hash, entry.version),
                     expired: entry.expiry.is_over(opened_seconds, now),
                 };
                 remains.live.push((entry, asked));

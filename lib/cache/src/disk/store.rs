@@ -5,13 +5,14 @@ use super::device::{BLOCK_BYTES, Device};
 use super::format::region::{FooterEntry, RegionLife, Trailer};
 use super::format::{Geometry, Location, record::Kind};
 use super::fronts::Fronts;
+use super::held::Held;
 use super::index::{Identity, Index};
 use super::journal::Journal;
 use super::journal::keeper::Keeper;
 use super::metrics::DiskMetrics;
 use super::reach::Reach;
 use super::removals::Removals;
-use crate::purge::{self, sequence};
+use crate::purge::{self, Purges, sequence};
 use bytes::Bytes;
 use model::Moment;
 use parking_lot::Mutex;
@@ -32,9 +33,12 @@ pub(super) struct Store {
     pub(super) index: Index,
     pub(super) fronts: Fronts,
     pub(super) removals: Removals,
+    pub(super) held: Arc<Held>,
     /// The purge journal as it was found, until somebody keeps it.
     pub(super) journal: Mutex<Option<(Journal, purge::Record)>>,
     pub(super) keeper: OnceLock<Keeper>,
+    /// What is purged, once somebody knows it.
+    pub(super) purges: OnceLock<Arc<Purges>>,
     pub(super) metrics: DiskMetrics,
     lives: Box<[Life]>,
     /// Held while a region's life is ended for good and its ends are wiped, and while it is decided that nothing is
@@ -74,8 +78,10 @@ impl Store {
             index,
             fronts: Fronts::new(),
             removals: Removals::default(),
+            held: Arc::default(),
             journal: Mutex::default(),
             keeper: OnceLock::new(),
+            purges: OnceLock::new(),
             lives: (0..geometry.region_count).map(|_| Life::default()).collect(),
             endings: Mutex::new(()),
             read_only: AtomicBool::new(false),
@@ -189,7 +195,7 @@ impl Store {
     /// What reclaim may write again of a head that lies on the device: the same, judged up to now. `None` when it was
     /// purged.
     pub(super) fn carry_over(&self, encoded: &[u8]) -> Option<Bytes> {
-        match self.keeper.get().and_then(Keeper::purges) {
+        match self.purges.get() {
             Some(purges) => purges.carry_over(encoded).map(Bytes::from),
             None => Some(Bytes::copy_from_slice(encoded)),
         }

@@ -32,7 +32,7 @@ pub use health::{Cause, Health, Operation, Probed, Seen, State, Tolerance, Trans
 pub use metrics::HealthMetrics;
 pub use plan::{Attempt, Opener, Plan};
 
-use crate::disk::{Commit, Disk, Found, Hints};
+use crate::disk::{Commit, Disk, Found, Hints, Hold};
 use crate::key::Key;
 use bytes::Bytes;
 use member::{Member, Opened};
@@ -137,6 +137,13 @@ impl Disks {
         for opened in self.opened() {
             opened.disk.warm(key_hash, version, part);
         }
+    }
+
+    /// Says that an object is being read from the device that has this part of it (see [`crate::disk::Hold`]).
+    pub(crate) fn hold(&self, key_hash: u128, version: u64, part: u32) -> Option<Hold> {
+        let opened = self.opened();
+        let mut having = opened.filter(|opened| opened.disk.has_part(key_hash, version, part));
+        having.next()?.disk.hold(key_hash, version)
     }
 
     /// Bytes `range` of a part, checked. `None` is a miss.

@@ -161,6 +161,8 @@ pub struct Entry {
     pub bytes: u64,
     /// How often it was read since it was written, up to [`MOST_HEAT`].
     pub heat: u8,
+    /// Somebody is in the middle of reading its object.
+    pub held: bool,
     /// No longer fresh, and nothing to revalidate it by.
     pub expired: bool,
 }
@@ -301,6 +303,7 @@ mod tests {
             object,
             bytes,
             heat,
+            held: false,
             expired: false,
         }
     }

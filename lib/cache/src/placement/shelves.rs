@@ -182,6 +182,7 @@ impl Shelves {
                     object: name.0,
                     bytes,
                     heat: slot.heat,
+                    held: false,
                     expired: false,
                 });
             }

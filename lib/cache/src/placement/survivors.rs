@@ -1,4 +1,5 @@
-//! Which entries of a region are copied when it is given up: the hottest, within two bounds.
+//! Which entries of a region are copied when it is given up: the hottest, within two bounds. What is being read goes before
+//! all others and may overdraw the first of them, which later copies make up for; the share of a region bounds it too.
 
 use super::{Class, Entry, Reason, Verdict};
 
@@ -60,13 +61,13 @@ pub(super) fn choose(class: Class, entries: &[Entry], allowance: &mut Allowance)
         .collect();
     // The sort is stable: of two that are equally hot the older goes first.
     // Heat for each byte instead would serve more requests and fewer bytes, and bytes are what a parent is asked for.
-    wanted.sort_by_key(|at| std::cmp::Reverse(entries[*at].heat));
-    let mut left = allowance.left.min(allowance.per_region);
+    wanted.sort_by_key(|at| std::cmp::Reverse((entries[*at].held, entries[*at].heat)));
+    let mut room = allowance.per_region;
     for at in wanted {
         let bytes = entries[at].bytes as f64;
-        if bytes <= left {
-            left -= bytes;
-            allowance.left -= bytes;
+        if bytes <= room && (entries[at].held || bytes <= allowance.left) {
+            room -= bytes;
+            allowance.left = (allowance.left - bytes).max(-allowance.most());
         } else {
             verdicts[at] = Verdict::Drop(Reason::Bound);
         }
@@ -77,6 +78,9 @@ pub(super) fn choose(class: Class, entries: &[Entry], allowance: &mut Allowance)
 /// What would become of an entry if copies had no bound.
 fn fate_of(class: Class, entry: &Entry) -> Verdict {
     match (class, entry) {
+        (_, Entry { held: true, heat, .. }) => Verdict::Copy {
+            heat: heat.saturating_sub(1),
+        },
         (_, Entry { expired: true, .. }) => Verdict::Drop(Reason::Expired),
         (_, Entry { heat: 0, .. }) => Verdict::Drop(Reason::Cold),
         // In M it must prove itself anew.
@@ -94,6 +98,7 @@ mod tests {
             object: 1,
             bytes,
             heat,
+            held: false,
             expired: false,
         }
     }
@@ -152,5 +157,27 @@ mod tests {
         allowance.pay(50);
         allowance.earn(400);
         assert_eq!(copied(&choose(Class::M, &[entry(1, 3)], &mut allowance)), [false]);
+    }
+
+    #[test]
+    fn what_is_being_read_goes_first_and_may_overdraw_what_others_earned_but_not_fill_the_region() {
+        let mut allowance = Allowance::new(1000, 0.5);
+        allowance.earn(400);
+        let held = |bytes| Entry {
+            held: true,
+            expired: true,
+            ..entry(bytes, 0)
+        };
+        let entries = [entry(100, 3), held(300), held(300), held(300)];
+        assert_eq!(
+            copied(&choose(Class::S, &entries, &mut allowance)),
+            [false, true, true, false]
+        );
+        allowance.earn(400);
+        assert_eq!(
+            copied(&choose(Class::S, &[entry(10, 3)], &mut allowance)),
+            [false],
+            "it is made up for"
+        );
     }
 }

@@ -4,6 +4,7 @@ mod disk;
 mod disks;
 mod ending;
 mod filling;
+mod full;
 mod joining;
 mod keeping;
 mod pressure;

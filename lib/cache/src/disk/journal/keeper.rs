@@ -110,11 +110,6 @@ impl Keeper {
         }
     }
 
-    /// Who knows all purges, once somebody has joined.
-    pub(in crate::disk) fn purges(&self) -> Option<Arc<Purges>> {
-        self.shared.desk.lock().purges.clone()
-    }
-
     /// Commits an entry that [`Purges`] has recorded. Resolves when it is on stable storage.
     pub(in crate::disk) fn record(
         &self,

@@ -75,8 +75,19 @@ fn reads(store: &Store) -> Reads {
 }
 
 fn at_once<T>(reading: impl Future<Output = T>) -> T {
-    match std::pin::pin!(reading).poll(&mut Context::from_waker(Waker::noop())) {
+    patient(reading, || panic!("the device makes us wait"))
+}
+
+/// Awaits a reading that ends once `go_on` was called, if not before.
+fn patient<T>(reading: impl Future<Output = T>, go_on: impl FnOnce()) -> T {
+    let mut reading = std::pin::pin!(reading);
+    let mut context = Context::from_waker(Waker::noop());
+    if let Poll::Ready(found) = reading.as_mut().poll(&mut context) {
+        return found;
+    }
+    go_on();
+    match reading.poll(&mut context) {
         Poll::Ready(found) => found,
-        Poll::Pending => panic!("the device makes us wait"),
+        Poll::Pending => panic!("the device still makes us wait"),
     }
 }

@@ -1,25 +1,36 @@
-//! A seeded life of a small device: puts, reads, removals, reclaims and closings, cut short again and again by a kill or
-//! a loss of power at a random write. After each, what is found must be explainable by what was done.
+//! A seeded life of a small device: puts, reads, removals, purges, reclaims and closings, cut short again and again by a
+//! kill or a loss of power at a random write. After each, what is found must be explainable by what was done.
+//!
+//! Some seeds have a device that also fails by the way ([`weather`]), and says that it has written what it has not: there
+//! anything may be missing, but what is found must be right, and purged if it was purged.
 
-use super::{body, metrics};
-use super::{read_head, read_part};
+mod purging;
+mod weather;
+
+use super::{body, metrics, patient, reads};
 use crate::disk::commit::{Commit, Fate};
+use crate::disk::device::{Faults, FaultyDevice};
 use crate::disk::format::Location;
 use crate::disk::hints::Hints;
 use crate::disk::log::Log;
 use crate::disk::metrics::DiskMetrics;
 use crate::disk::queue::{Record, Write};
-use crate::disk::read::Miss;
+use crate::disk::read::{self, Miss};
 use crate::disk::rebuild::Rebuild;
 use crate::disk::store::Store;
-use crate::disk::{MemoryDevice, Options, open_log};
+use crate::disk::{Found, MemoryDevice, Options, open_log};
+use bytes::Bytes;
+use model::Moment;
+use purging::Purging;
 use rand::rngs::{SmallRng, StdRng};
 use rand::seq::IteratorRandom;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 const REGION_BYTES: u64 = 64 << 10;
 /// With the fewer there is one log, with the more there are two.
@@ -27,6 +38,10 @@ const REGIONS: [u64; 2] = [6, 18];
 const KEYS: u128 = 14;
 const CRASHES_PER_SEED: usize = 75;
 const SEEDS: u64 = 134;
+/// The longest time between two things that are done, in milliseconds: regions grow old enough for purges to be forgotten.
+const STEP_MILLISECONDS: u64 = 20_000;
+/// How often a device that fails by the way is tried with its faults, before they end.
+const STORMY_STARTS: u32 = 2;
 
 /// What a record under a name is: a head or a part. Parts are named by version too, so theirs never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +56,8 @@ struct Deed {
     /// `None` removes; otherwise the version and the stamp from which the bytes follow.
     put: Option<(u64, u64)>,
     length: usize,
+    /// Of a head: the latest purge that was known when upstream was asked for it.
+    claimed: u64,
 }
 
 /// Everything done to one name since the last crash; the first deed is what was found then.
@@ -59,6 +76,15 @@ struct Simulation {
     seed: u64,
     chance: SmallRng,
     device: Arc<MemoryDevice>,
+    /// In front of it; fails only where the seed is stormy.
+    faulty: Arc<FaultyDevice>,
+    stormy: bool,
+    /// Of this life.
+    faults: Faults,
+    purging: Purging,
+    now: Moment,
+    /// The latest purge that was known some time ago.
+    earlier: u64,
     metrics: DiskMetrics,
     store: Arc<Store>,
     log: Log,
@@ -86,18 +112,27 @@ impl Simulation {
     fn start(seed: u64) -> Simulation {
         let regions = REGIONS[seed as usize % REGIONS.len()];
         let device = Arc::new(MemoryDevice::new((1 << 20) + regions * REGION_BYTES));
+        let faulty = Arc::new(FaultyDevice::new(device.clone(), seed));
         let metrics = metrics();
         let (store, log, rebuild) = open_log(
-            device.clone(),
+            faulty.clone(),
             &options(),
             metrics.clone(),
             &mut StdRng::seed_from_u64(seed),
         )
         .expect("blank");
+        let mut purging = Purging::default();
+        purging.begin(&store, key_text, seed);
         Simulation {
             seed,
             chance: SmallRng::seed_from_u64(seed),
             device,
+            faulty,
+            stormy: weather::is_stormy(seed),
+            faults: Faults::default(),
+            purging,
+            now: Moment::from_seconds(1_700_000_000),
+            earlier: 0,
             metrics,
             store,
             log,
@@ -117,9 +152,14 @@ impl Simulation {
 
     /// Does one random thing. Fails when the device does.
     fn step(&mut self) -> std::io::Result<()> {
+        self.now = self.now + Duration::from_millis(self.chance.random_range(0..STEP_MILLISECONDS));
+        if self.chance.random_bool(0.1) {
+            self.earlier = self.purging.latest();
+        }
         match self.chance.random_range(0..100) {
-            0..25 => self.put_head()?,
-            25..60 => self.put_part()?,
+            0..24 => self.put_head()?,
+            24..26 => self.purge()?,
+            26..60 => self.put_part()?,
             60..70 => self.remove()?,
             70..85 => self.log.commit()?,
             85..91 => self.log.flush()?,
@@ -128,13 +168,22 @@ impl Simulation {
             _ => self.check_one(),
         }
         self.note_progress();
-        Ok(())
+        match self.store.is_read_only() {
+            true => Err(std::io::Error::other("a write failed at the start")),
+            false => Ok(()),
+        }
+    }
+
+    fn purge(&mut self) -> std::io::Result<()> {
+        let key = self.chance.random_range(0..KEYS);
+        self.purging.purge(&self.store, key, &key_text(key), self.now)
     }
 
     /// What sends a record to either log.
     fn hints(&mut self) -> Hints {
         Hints {
             heat: if self.chance.random_bool(0.4) { 2 } else { 0 },
+            now: Some(self.now),
             ..Hints::default()
         }
     }
@@ -144,18 +193,28 @@ impl Simulation {
         let version = self.number();
         let stamp = self.number();
         let length = self.chance.random_range(0..3000);
+        // Asked for before something else was purged, or just now.
+        let claimed = match self.chance.random_bool(0.2) {
+            true => self.earlier,
+            false => self.purging.latest(),
+        };
+        let put = (version, stamp);
+        let encoded = self
+            .purging
+            .encode(&key_text(key), put, claimed, &body(stamp, length));
+        let Some(encoded) = encoded else {
+            return Ok(());
+        };
         let record = Record {
             hints: self.hints(),
-            ..Record::head(key, &key_text(key), version, body(stamp, length))
+            ..Record::head(key, &key_text(key), version, encoded)
         };
-        self.append(
-            Name::Head(key),
-            Deed {
-                put: Some((version, stamp)),
-                length,
-            },
-            record,
-        )
+        let deed = Deed {
+            put: Some(put),
+            length,
+            claimed,
+        };
+        self.append(Name::Head(key), deed, record)
     }
 
     fn put_part(&mut self) -> std::io::Result<()> {
@@ -180,6 +239,7 @@ impl Simulation {
             Deed {
                 put: Some((version, stamp)),
                 length,
+                claimed: 0,
             },
             record,
         )
@@ -192,7 +252,11 @@ impl Simulation {
         self.store.index.remove(self.store.index.head(key));
         self.append(
             Name::Head(key),
-            Deed { put: None, length: 0 },
+            Deed {
+                put: None,
+                length: 0,
+                claimed: 0,
+            },
             Record::tombstone(key),
         )
     }
@@ -242,37 +306,66 @@ impl Simulation {
 
     /// What the store says is under a name: checked byte for byte, told as a deed.
     fn observe(&mut self, name: Name) -> Option<(u64, u64)> {
+        if self.stormy && self.chance.random_bool(0.05) {
+            weather::stall(&self.faulty);
+        }
         let found = match name {
-            Name::Head(key) => {
-                read_head(&self.store, key, &key_text(key)).map(|head| (head.version, head.encoded))
-            }
+            Name::Head(key) => self.read_head(key).map(|head| (head.version, head.encoded)),
             Name::Part(key, version, part) => {
                 let deed = self.histories[&name].deeds[0];
                 let end = deed.length as u32;
                 let start = self.chance.random_range(0..=end);
                 // A piece first, then the whole: both must agree.
-                let piece = read_part(&self.store, key, version, part, start..end);
-                let whole = read_part(&self.store, key, version, part, 0..end);
+                let piece = self.read_part((key, version, part), start..end);
+                let whole = self.read_part((key, version, part), 0..end);
                 if let (Ok(piece), Ok(whole)) = (&piece, &whole) {
                     assert_eq!(piece, &whole[start as usize..], "seed {}", self.seed);
                 }
                 whole.map(|bytes| (version, bytes))
             }
         };
+        self.faulty.set(self.faults);
         match found {
             Ok((version, bytes)) => {
                 let put = self.histories[&name].deeds.iter().find_map(|deed| {
                     let put = deed.put?;
-                    (put.0 == version && bytes == body(put.1, deed.length)).then_some(put)
+                    (put.0 == version && self.is_what_was_put(name, deed, put, &bytes)).then_some(put)
                 });
                 Some(put.unwrap_or_else(|| panic!("seed {}: {name:?} gave bytes nobody put", self.seed)))
             }
-            Err(Miss::Failed(error)) => panic!("seed {}: reading {name:?}: {error}", self.seed),
+            Err(Miss::Failed(error)) if !self.stormy => {
+                panic!("seed {}: reading {name:?}: {error}", self.seed)
+            }
             Err(miss) => {
                 eprintln!("{name:?}: {miss:?}");
                 None
             }
         }
+    }
+
+    fn is_what_was_put(&self, name: Name, deed: &Deed, put: (u64, u64), found: &[u8]) -> bool {
+        let bytes = body(put.1, deed.length);
+        match name {
+            Name::Head(key) => self.purging.is_head_of(key, found, put, &bytes),
+            Name::Part(..) => found == bytes,
+        }
+    }
+
+    /// What stalls goes on when the device does.
+    fn read_head(&self, key: u128) -> Result<Found, Miss> {
+        let go_on = || self.faulty.set(self.faults);
+        patient(
+            read::read_head(&self.store, &reads(&self.store), key, &key_text(key)),
+            go_on,
+        )
+    }
+
+    fn read_part(&self, name: (u128, u64, u32), range: Range<u32>) -> Result<Bytes, Miss> {
+        let go_on = || self.faulty.set(self.faults);
+        patient(
+            read::read_part(&self.store, &reads(&self.store), name, range),
+            go_on,
+        )
     }
 
     /// While nothing crashes, a name says exactly what was last written and not removed since.
@@ -281,6 +374,10 @@ impl Simulation {
             return;
         };
         let observed = self.observe(name);
+        if self.stormy {
+            // It was put under this name once, or it is a miss: that was looked at.
+            return;
+        }
         let history = &self.histories[&name];
         let removed_since = history.deeds[history.written..]
             .iter()
@@ -316,8 +413,15 @@ impl Simulation {
     /// Works until the device fails at a random write, then starts again on what is left.
     fn live_and_crash(&mut self) {
         self.device.fail_after(self.chance.random_range(0..25));
+        if self.stormy {
+            self.faults = weather::of_a_life(&mut self.chance);
+            self.faulty.set(self.faults);
+        }
         while self.step().is_ok() {}
         self.note_progress_before_failure();
+        if self.stormy {
+            self.read_on();
+        }
         self.note_copies();
         let power_loss = self.chance.random_bool(0.6);
         let found = if power_loss {
@@ -345,11 +449,13 @@ impl Simulation {
             let unknown = find(&self.store, name).is_none();
             let observed = self.observe(name);
             let alive = alive_before[&name] && self.is_alive(self.histories[&name].place);
-            self.explain(name, observed, power_loss, alive);
+            if !self.stormy {
+                self.explain(name, observed, power_loss, alive);
+            }
             self.kept += usize::from(observed.is_some());
             match (name, observed) {
                 // Nobody puts it again. Should it come back, the index has one record too many.
-                (Name::Part(..), None) if unknown => drop(self.histories.remove(&name)),
+                (Name::Part(..), None) if unknown && !self.stormy => drop(self.histories.remove(&name)),
                 _ => self.settle(name, observed),
             }
         }
@@ -364,6 +470,17 @@ impl Simulation {
             // Life goes on while the index is being rebuilt.
             self.reopen(twin);
         }
+    }
+
+    /// What the writer does when a write has failed: nothing more is written, and what is there is served.
+    fn read_on(&mut self) {
+        self.store.set_read_only();
+        self.log.abandon();
+        for _ in 0..self.chance.random_range(0..5) {
+            self.check_one();
+        }
+        self.faults = Faults::default();
+        self.faulty.set(self.faults);
     }
 
     fn finish_rebuild(&mut self) {
@@ -430,10 +547,28 @@ impl Simulation {
 
     fn reopen(&mut self, found: MemoryDevice) {
         self.device = Arc::new(found);
-        let mut chance = StdRng::seed_from_u64(self.chance.random());
-        let opened = open_log(self.device.clone(), &options(), self.metrics.clone(), &mut chance);
+        self.faulty = Arc::new(FaultyDevice::new(self.device.clone(), self.chance.random()));
+        let uuid = self.store.uuid;
+        let starts = if self.stormy { STORMY_STARTS } else { 0 };
+        let opened = (0..=starts).find_map(|start| {
+            let fails = start < starts && self.chance.random_bool(0.2);
+            self.faulty.set(match fails {
+                true => weather::of_a_life(&mut self.chance),
+                false => Faults::default(),
+            });
+            let mut chance = StdRng::seed_from_u64(self.chance.random());
+            open_log(self.faulty.clone(), &options(), self.metrics.clone(), &mut chance).ok()
+        });
+        self.faulty.set(Faults::default());
         let (store, log, rebuild) = opened.expect("a crash leaves a device that opens");
+        if store.uuid != uuid {
+            // The purges are not known any more, and nothing that they cover is there.
+            assert!(self.stormy, "seed {}: the device was formatted", self.seed);
+            self.purging.forget();
+        }
         (self.store, self.log, self.rebuild) = (store, log, Some(rebuild));
+        self.purging.begin(&self.store, key_text, self.seed);
+        self.earlier = self.earlier.min(self.purging.latest());
     }
 
     /// Whether what was found after a crash can be the truth.
@@ -468,15 +603,20 @@ impl Simulation {
             self.seed
         );
         let history = self.histories.get_mut(&name).expect("observed");
+        if self.stormy {
+            // What is missing now may be found later.
+            history.place = place;
+            return;
+        }
         // What is gone stays gone until somebody puts it again.
         let of_it = history
             .deeds
             .iter()
             .find(|deed| observed.is_none() || deed.put == observed);
-        let length = of_it.expect("something was done to it").length;
+        let of_it = *of_it.expect("something was done to it");
         let deeds = vec![Deed {
             put: observed,
-            length,
+            ..of_it
         }];
         *history = History {
             deeds,
@@ -518,7 +658,7 @@ fn seed_to_replay() -> Option<u64> {
 }
 
 #[test]
-fn whatever_crashes_no_byte_is_wrong_nothing_flushed_is_lost_and_nothing_removed_returns() {
+fn whatever_crashes_no_byte_is_wrong_nothing_flushed_is_lost_and_nothing_removed_or_purged_returns() {
     if let Some(seed) = seed_to_replay() {
         live(std::iter::once(seed));
         return;
