@@ -144,15 +144,18 @@ impl<D: Downstream> Visit<'_, '_, D> {
     async fn pour(&mut self, head: &Arc<Head>, reader: &mut Reader) -> Result<(), ClientGone> {
         let mut pieces = VecDeque::new();
         let mut resumed = 0;
+        // Of what is read now: a new fill whose bytes are lost as well will not do either, so it is not joined again.
+        let mut head = Arc::clone(head);
         loop {
             let first = match reader.next().await {
                 Ok(Some(first)) => first,
                 Ok(None) => return Ok(()),
                 Err(ReadError::Gone) if resumed < RESUMES_MAX => {
                     resumed += 1;
-                    let Some(rest) = self.resume(head, reader.rest()).await else {
+                    let Some(rest) = self.resume(&head, reader.rest()).await else {
                         return Err(self.cut_short(&ReadError::Gone));
                     };
+                    head = Arc::clone(rest.object().head());
                     *reader = rest;
                     continue;
                 }
