@@ -65,7 +65,7 @@ const MAY_ASK_THE_MACHINE: &[&str] = &[
     // The one clock of the daemons.
     "lib/daemon/src/clock.rs",
     // A seed that failed is run again.
-    "lib/cache/src/disk/tests/simulation.rs",
+    "lib/cache/src/disk/tests/simulation/mod.rs",
     // A secret may lie in an environment variable that the configuration names.
     "lib/daemon/src/config/secret.rs",
     // Test programs that start themselves again learn from the environment which copy they are.

@@ -46,18 +46,30 @@ impl Found {
         self.extents.iter().any(|extent| extent.piece == Piece::Body)
     }
 
-    /// The pieces of the records that are found of an object: none when its head is damaged or not there.
+    /// The pieces of the records that are found of an object: none when its head is not there, or any of it is damaged
+    /// already, and the same bit turned again would mend it.
     pub(super) fn live_pieces(&self, key_hash: u128) -> Vec<Extent> {
         let Some(records) = self.live.get(&key_hash) else {
             return Vec::new();
         };
         let is_live = |extent: &&Extent| extent.record.is_some_and(|record| records.contains(&record));
-        self.extents
+        let pieces: Vec<Extent> = self
+            .extents
             .iter()
             .filter(|extent| OF_RECORDS.contains(&extent.piece) && extent.bytes > 0)
             .filter(is_live)
             .copied()
-            .collect()
+            .collect();
+        match pieces.iter().all(|extent| extent.intact) {
+            true => pieces,
+            false => Vec::new(),
+        }
+    }
+
+    /// Whether a record is the one that would be found.
+    pub(super) fn is_live(&self, record: &Record) -> bool {
+        let records = self.live.get(&record.key_hash);
+        records.is_some_and(|records| records.contains(record))
     }
 
     /// Structures that are damaged, by kind.

@@ -196,7 +196,7 @@ async fn flip_and_ask(
         tally.note(&answer);
         if let Some(extent) = chosen {
             let met = match scrape::counter(stage.admin()?, READS, "corrupt").await? - before {
-                0 => why_not_met(stage, key_hash, &extent).await?,
+                0 => why_not_met(stage, &extent).await?,
                 _ => Met::Detected,
             };
             if met == Met::Unnoticed {
@@ -209,13 +209,14 @@ async fn flip_and_ask(
 }
 
 /// Whether the record of a flip that was not met is still the one that a read would find.
-async fn why_not_met(stage: &Stage, key_hash: u128, flipped: &Extent) -> Result<Met, String> {
+async fn why_not_met(stage: &Stage, flipped: &Extent) -> Result<Met, String> {
     let found = Found::on(stage.device()?, DISK_BYTES).await?;
-    let live = found.live_pieces(key_hash);
-    let is_there = live
-        .iter()
-        .any(|extent| extent.record == flipped.record && extent.offset == flipped.offset);
-    Ok(if is_there { Met::Unnoticed } else { Met::Replaced })
+    Ok(
+        match flipped.record.is_some_and(|record| found.is_live(&record)) {
+            true => Met::Unnoticed,
+            false => Met::Replaced,
+        },
+    )
 }
 
 /// Flips `count` bits anywhere but in the targets: each kind of piece is as likely as any other.

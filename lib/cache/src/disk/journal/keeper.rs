@@ -196,7 +196,12 @@ impl<O: Fn() -> u64> Thread<O> {
             self.forget(purges);
             // All that is known is more than what waits: that was recorded before it was handed over.
             let known = purges.to_record();
-            self.journal.begin(&known)
+            let begun = self.journal.begin(&known);
+            match self.journal.is_unclean() && begun.is_ok() {
+                // The half that was in use is harmed as well.
+                true => self.journal.begin(&known),
+                false => begun,
+            }
         } else {
             self.journal.append(entries, purges.forgotten())
         };

@@ -41,8 +41,11 @@ pub(super) struct Journal {
     latest: u64,
     /// A copy is harmed, or a write failed: nothing is appended here, the other half is begun.
     unclean: bool,
-    /// Copies of blocks that were found harmed.
+    /// Copies of blocks that were found harmed, in either half.
     harmed: u64,
+    /// So many halves are to be begun with everything harmed in them cleared, or harm that stays in one would meet with
+    /// more, until both copies of a block have it.
+    repairs: u8,
     chance: Box<dyn RngCore + Send>,
 }
 
@@ -155,7 +158,8 @@ pub(super) fn open(
             next: read.blocks,
             highest_epoch,
             latest: read.record.latest,
-            unclean: !read.clean,
+            unclean: !read.clean || reading.harmed.get() > 0,
+            repairs: if reading.harmed.get() > 0 { 2 } else { 0 },
             harmed: reading.harmed.get(),
             chance,
         };
@@ -398,6 +402,12 @@ impl Journal {
             forgotten: record.forgotten,
         };
         let half = 1 - self.half;
+        if self.repairs > 0 {
+            // Nothing of this half is needed: the one in use is whole.
+            for copy in 0..2 {
+                self.clear_harmed(half, copy, 0..self.area.blocks())?;
+            }
+        }
         let bytes = self.write(half, header, &record.entries)?;
         self.half = half;
         self.epoch = header.epoch;
@@ -405,7 +415,8 @@ impl Journal {
         self.base = base;
         self.next = base;
         self.latest = header.latest;
-        self.unclean = false;
+        self.repairs = self.repairs.saturating_sub(1);
+        self.unclean = self.repairs > 0;
         Ok(Written { bytes, began: true })
     }
 
@@ -415,44 +426,70 @@ impl Journal {
         self.unclean = true;
         let blocks = blocks_for(entries.len());
         let mut buffer = AlignedBuffer::zeroed(blocks.min(CHUNK_BLOCKS) as usize * BLOCK_BYTES);
-        self.clear_harmed(half, first.number, blocks, &mut buffer)?;
+        // Before the first copies are written: so there is a sound copy of every block at any time.
+        self.clear_harmed(half, 1, first.number..first.number + blocks)?;
         for copy in 0..2 {
             for start in (0..blocks).step_by(CHUNK_BLOCKS as usize) {
                 let count = CHUNK_BLOCKS.min(blocks - start);
-                for at in 0..count {
-                    let number = start + at;
-                    let header = Header {
-                        number: first.number + number,
-                        ..first
-                    };
-                    let list = entries
-                        .chunks(BLOCK_ENTRIES)
-                        .nth(number as usize)
-                        .unwrap_or_default();
-                    let block = at as usize * BLOCK_BYTES..(at as usize + 1) * BLOCK_BYTES;
-                    header.encode(self.uuid, list, &mut buffer[block]);
-                }
+                let chunk = &mut buffer[..count as usize * BLOCK_BYTES];
+                self.encode(first, entries, start, chunk);
                 let offset = self.area.offset(half, copy, first.number + start);
-                self.device
-                    .write_at(offset, &buffer[..count as usize * BLOCK_BYTES])?;
+                self.device.write_at(offset, chunk)?;
             }
             self.device.flush()?;
         }
+        self.check_written(half, first, entries, &mut buffer)?;
         self.unclean = false;
         Ok(2 * u64::from(blocks) * BLOCK_BYTES as u64)
     }
 }
 
 impl Journal {
-    /// Zeros second copies that an earlier crash has harmed, before the first copies of their blocks are written: so
-    /// there is a sound copy of every block at any time.
-    fn clear_harmed(
+    /// The blocks from `start` on, counted from the first of `entries`, as many as `chunk` has room for.
+    fn encode(&self, first: Header, entries: &[Entry], start: u32, chunk: &mut [u8]) {
+        for (block, number) in chunk.chunks_exact_mut(BLOCK_BYTES).zip(start..) {
+            let header = Header {
+                number: first.number + number,
+                ..first
+            };
+            let list = entries
+                .chunks(BLOCK_ENTRIES)
+                .nth(number as usize)
+                .unwrap_or_default();
+            header.encode(self.uuid, list, block);
+        }
+    }
+
+    /// Reads back what was written: a drive that says that it wrote and did not must not make us acknowledge a purge.
+    fn check_written(
         &self,
         half: usize,
-        first: u32,
-        blocks: u32,
+        first: Header,
+        entries: &[Entry],
         buffer: &mut AlignedBuffer,
     ) -> io::Result<()> {
+        let blocks = blocks_for(entries.len());
+        for start in (0..blocks).step_by(CHUNK_BLOCKS as usize) {
+            let count = CHUNK_BLOCKS.min(blocks - start);
+            let chunk = &mut buffer[..count as usize * BLOCK_BYTES];
+            self.encode(first, entries, start, chunk);
+            let mut found = AlignedBuffer::zeroed(chunk.len());
+            for copy in 0..2 {
+                let offset = self.area.offset(half, copy, first.number + start);
+                self.device.read_at(offset, &mut found)?;
+                if found[..] != *chunk {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "what was written to the purge journal reads otherwise: replace the drive",
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Zeros those copies of some blocks that are harmed.
+    fn clear_harmed(&self, half: usize, copy: usize, blocks: std::ops::Range<u32>) -> io::Result<()> {
         let reading = Reading {
             device: &*self.device,
             area: self.area,
@@ -460,14 +497,14 @@ impl Journal {
             harmed: Cell::new(0),
         };
         let mut cleared = false;
-        for start in (first..first + blocks).step_by(CHUNK_BLOCKS as usize) {
-            let count = CHUNK_BLOCKS.min(first + blocks - start);
-            let chunk = &mut buffer[..count as usize * BLOCK_BYTES];
-            self.device.read_at(self.area.offset(half, 1, start), chunk)?;
+        for start in blocks.clone().step_by(CHUNK_BLOCKS as usize) {
+            let count = CHUNK_BLOCKS.min(blocks.end - start);
+            let mut chunk = reading.chunk(half, copy, start, count)?;
             for (number, block) in (start..).zip(chunk.chunks_exact_mut(BLOCK_BYTES)) {
                 if matches!(reading.classify(block, number), Copy::Harmed) {
                     block.fill(0);
-                    self.device.write_at(self.area.offset(half, 1, number), block)?;
+                    self.device
+                        .write_at(self.area.offset(half, copy, number), block)?;
                     cleared = true;
                 }
             }

@@ -441,7 +441,8 @@ impl Simulation {
         let found = self.crash_at_start(found, power_loss);
         // The truth is what is found by who finds everything before anything else is done.
         let twin = found.after_kill();
-        self.reopen(found);
+        let (uuid, purged) = (self.store.uuid, self.purging.history.clone());
+        self.reopen(found, uuid);
         self.finish_rebuild();
         self.crashes += 1;
         let names: Vec<Name> = self.histories.keys().copied().collect();
@@ -468,7 +469,8 @@ impl Simulation {
         );
         if self.chance.random_bool(0.5) {
             // Life goes on while the index is being rebuilt.
-            self.reopen(twin);
+            self.purging.history = purged;
+            self.reopen(twin, uuid);
         }
     }
 
@@ -545,10 +547,10 @@ impl Simulation {
         }
     }
 
-    fn reopen(&mut self, found: MemoryDevice) {
+    /// `uuid` is what the device had when it was written last.
+    fn reopen(&mut self, found: MemoryDevice, uuid: u128) {
         self.device = Arc::new(found);
         self.faulty = Arc::new(FaultyDevice::new(self.device.clone(), self.chance.random()));
-        let uuid = self.store.uuid;
         let starts = if self.stormy { STORMY_STARTS } else { 0 };
         let opened = (0..=starts).find_map(|start| {
             let fails = start < starts && self.chance.random_bool(0.2);

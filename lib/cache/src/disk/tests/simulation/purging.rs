@@ -36,10 +36,16 @@ struct Clerk {
 #[derive(Default)]
 pub(super) struct Purging {
     clerk: Option<Clerk>,
+    pub(super) history: History,
+}
+
+/// What is known of that without asking a device.
+#[derive(Clone, Default)]
+pub(super) struct History {
     acknowledged: Vec<Purged>,
     /// Begun when the device failed: it may have been journalled.
     uncertain: Option<Purged>,
-    /// Begun, and not known at the start that followed. Where reads fail, a later start may find it.
+    /// Begun and not acknowledged. Where reads and writes fail, any start may find them or not.
     doubtful: Vec<Purged>,
 }
 
@@ -51,14 +57,15 @@ impl Purging {
         let purges = Arc::new(Purges::new(metrics));
         let floor = purges.adopt(&found, journal.entries_max());
         assert!(store.purges.set(Arc::clone(&purges)).is_ok(), "seed {seed}");
-        if let Some(begun) = self.uncertain.take() {
-            if is_known(&purges, &key_text(begun.key), begun.sequence) {
-                self.acknowledged.push(begun);
-            } else if is_stormy(seed) {
-                self.doubtful.push(begun);
+        let history = &mut self.history;
+        if let Some(begun) = history.uncertain.take() {
+            if is_stormy(seed) {
+                history.doubtful.push(begun);
+            } else if is_known(&purges, &key_text(begun.key), begun.sequence) {
+                history.acknowledged.push(begun);
             }
         }
-        for purged in &self.acknowledged {
+        for purged in &history.acknowledged {
             assert!(
                 is_known(&purges, &key_text(purged.key), purged.sequence),
                 "seed {seed}: {purged:?} was acknowledged and is not known any more"
@@ -86,9 +93,9 @@ impl Purging {
         };
         let entry = clerk.purges.record(&purge, now).expect("a legal purge");
         let sequence = entry.sequence;
-        self.uncertain = Some(Purged { key, sequence });
+        self.history.uncertain = Some(Purged { key, sequence });
         clerk.commit(store, entry)?;
-        self.acknowledged.extend(self.uncertain.take());
+        self.history.acknowledged.extend(self.history.uncertain.take());
         Ok(())
     }
 
@@ -148,7 +155,12 @@ impl Purging {
     fn check_fate(&self, key: u128, head: &Head) {
         let (claimed, checked) = (head.sequence, head.checked());
         let later = |purged: &&Purged| purged.key == key && purged.sequence > claimed;
-        let covering = self.acknowledged.iter().find(later);
+        let History {
+            acknowledged,
+            uncertain,
+            doubtful,
+        } = &self.history;
+        let covering = acknowledged.iter().find(later);
         let fate = self.purges().judge(head);
         if let Some(purged) = covering {
             assert_eq!(
@@ -156,8 +168,7 @@ impl Purging {
                 Fate::Hard,
                 "{purged:?} covers what was claimed at {claimed}"
             );
-        } else if self.uncertain.is_none()
-            && !self.doubtful.iter().any(|purged| later(&purged))
+        } else if !uncertain.iter().chain(doubtful).any(|purged| later(&purged))
             && self.purges().forgotten() <= checked
         {
             assert_eq!(fate, Fate::Keep, "nothing purged {key} since {claimed}");
