@@ -11,6 +11,7 @@ mod delivery;
 mod disks;
 mod drain;
 mod failure;
+mod hand_over;
 mod interim;
 mod invalidation;
 mod log;

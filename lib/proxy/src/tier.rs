@@ -78,6 +78,12 @@ pub fn run(settings: Settings, check: bool) -> Result<(), Failure> {
     if !check {
         daemon::log::start(settings.node.log_level);
     }
+    for remark in settings.node.cache.remarks() {
+        match check {
+            true => eprintln!("{remark}"),
+            false => tracing::warn!("{remark}"),
+        }
+    }
     let signals = Signals::install().map_err(|error| Failure::running("cannot catch signals", error))?;
     let ready = read(settings)?;
     if check {

@@ -66,4 +66,14 @@ fn flipped_bits_are_met_and_never_served() {
         .map(|piece| figure(&format!("flips in: {piece}")))
         .sum();
     assert_eq!(flips, 200.0);
+    for piece in ["record header", "checksum table", "metadata", "body"] {
+        assert_eq!(figure(&format!("live {piece}: not noticed")), 0.0, "{piece}");
+    }
+    for piece in ["superblock", "purge journal", "region header"] {
+        let (damaged, counted) = (
+            figure(&format!("{piece}: damaged at a start")),
+            figure(&format!("{piece}: counted by the start")),
+        );
+        assert_eq!(damaged, counted, "{piece}");
+    }
 }

@@ -112,9 +112,13 @@ fn a_full_device_serves_what_it_keeps_and_takes_what_comes() {
         assert_eq!(stage.count("lagged_readers_total"), 0);
         assert_eq!(metrics.write_errors.get(), 0);
         assert_eq!(metrics.read_only.get(), 0);
-        assert!(
-            metrics.reads.hit.get() > 0,
-            "what is asked for again is read from the device"
-        );
+        eventually("every copy is kept or dropped", || {
+            let settled = stage.count("copies_total{kept}") + stage.count("copies_total{dropped}");
+            settled == stage.count("fills_total{finished}")
+        })
+        .await;
+        let newest = stage.hit(&key("/0/3")).await;
+        assert!(reads_as(&newest, &body(MIB, 3)).await);
+        assert!(metrics.reads.hit.get() > 0, "from the device");
     });
 }

@@ -1,5 +1,6 @@
 //! The cache engine from outside: stories told through its public API, with and without a disk.
 
+mod block;
 mod disk;
 mod disks;
 mod ending;

@@ -98,6 +98,32 @@ pub struct DiskConfig {
     pub probation_share: f64,
 }
 
+/// What a device is divided into, in bytes.
+const REGION_BYTES: u64 = 64 << 20;
+
+/// From so many regions on a device loses little to the one that is kept free.
+const MANY_REGIONS: u64 = 16;
+
+impl CacheConfig {
+    /// What is allowed and seldom wanted, to be told whoever starts or checks the node.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let small = |disk: &&DiskConfig| disk.size_bytes / REGION_BYTES < MANY_REGIONS;
+        let remark = |disk: &DiskConfig| {
+            format!(
+                "cache disk {}: {} MiB are few regions of {} MiB: one is kept free and one is being filled, so up to {} % \
+                 hold nothing; give it {} GiB or more",
+                disk.device.display(),
+                disk.size_bytes >> 20,
+                REGION_BYTES >> 20,
+                200 / (disk.size_bytes / REGION_BYTES).max(2),
+                (MANY_REGIONS * REGION_BYTES) >> 30,
+            )
+        };
+        self.disks.iter().filter(small).map(remark).collect()
+    }
+}
+
 /// Reads `[cache]`.
 #[must_use]
 pub fn cache(root: &Table<'_>) -> Option<CacheConfig> {
@@ -174,4 +200,35 @@ fn disk(table: &Table<'_>) -> Option<DiskConfig> {
         drive_writes_per_day,
         probation_share,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_of_few_regions_is_remarked_on_with_what_it_loses() {
+        let disk = |size_bytes| DiskConfig {
+            device: "/var/cache/device".into(),
+            size_bytes,
+            weight: 1.0,
+            io: Io::Auto,
+            drive_writes_per_day: 0.0,
+            probation_share: PROBATION_SHARE.default,
+        };
+        let config = CacheConfig {
+            limits: Limits {
+                ram_bytes: 1 << 30,
+                fill_bytes: 1 << 28,
+            },
+            disks: vec![disk(LEAST_DISK), disk(1 << 30), disk(3 << 40)],
+            disk_probe_interval: Duration::from_secs(30),
+        };
+        let remarks = config.remarks();
+        assert_eq!(remarks.len(), 1, "{remarks:?}");
+        assert!(
+            remarks[0].contains("256 MiB") && remarks[0].contains("up to 50 %"),
+            "{remarks:?}"
+        );
+    }
 }

@@ -1,10 +1,13 @@
 //! The disk tier beside fio: the same file, the same sizes, the same depth, in turns. Reads are verified, fio's are not.
 //!
+//! The last figures need no fio: what live purges cost hits.
+//!
 //! A round is fio, ours, fio. When fio's two figures differ by more than a tenth the machine was busy with something
 //! else: the round is repeated, and without a quiet one there is no verdict.
 
 mod fio;
 mod ours;
+mod purged;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -134,6 +137,7 @@ async fn measure_all(options: &Options) -> Result<Vec<Measure>, String> {
     }
     bench.mixed().await?;
     bench.writes().await?;
+    bench.purged().await?;
     bench.ends().await
 }
 
@@ -219,6 +223,13 @@ impl Bench<'_> {
             if self.judge(name, written, before.zip(after), goal, round) {
                 break;
             }
+        }
+        Ok(())
+    }
+
+    async fn purged(&mut self) -> Result<(), String> {
+        if self.is_wanted("live purges") {
+            self.measures.extend(purged::measure(self.time()).await?);
         }
         Ok(())
     }
