@@ -16,14 +16,8 @@ pub mod chunked_body;
 
 #[path = "../../lib/proxy/src/framing/mod.rs"]
 mod framing;
+mod headers;
 #[path = "../../lib/proxy/src/front/http1/request.rs"]
 mod request;
 #[path = "../../lib/proxy/src/front/http1/scan.rs"]
 mod scan;
-
-mod headers {
-    #[path = "../../../lib/proxy/src/headers/hop_by_hop.rs"]
-    pub mod hop_by_hop;
-    #[path = "../../../lib/proxy/src/headers/trailers.rs"]
-    pub mod trailers;
-}
