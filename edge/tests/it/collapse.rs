@@ -1,8 +1,10 @@
 //! Many clients on one cold object: one request to the origin, bytes for everyone as they come.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use model::Tier;
 use testkit::cdn::{Cdn, HOST};
 use testkit::client::{Client, ClientError, Request, crowd, run};
 use testkit::origin::{Gate, Reply};
@@ -156,6 +158,40 @@ fn a_fill_goes_on_when_the_one_who_started_it_leaves() {
     let response = cdn.http(EDGE).get(PATH);
     assert_eq!((response.status(), &response.body), (200, &body("1", 500_000)));
     assert_eq!(cdn.origin().total(), 1);
+}
+
+#[test]
+fn who_waits_too_long_for_what_another_asked_for_asks_for_itself() {
+    let cdn = builder()
+        .parents("ams", 1)
+        .edges("ams", 1)
+        .settings(Tier::Edge, |settings| {
+            settings.text("upstream", "collapse_timeout", "200ms");
+        })
+        .settings(Tier::Parent, |settings| {
+            settings.text("upstream", "collapse_timeout", "200ms");
+        })
+        .start();
+    let asked = AtomicUsize::new(0);
+    cdn.origin()
+        .on_each(PATH, move |_| match asked.fetch_add(1, Ordering::SeqCst) {
+            0 => Reply::ok("first").after(Duration::from_secs(1)),
+            _ => Reply::ok("second"),
+        });
+    run(async {
+        let client = cdn.http(EDGE);
+        let first = tokio::spawn(async move { client.fetch(&Request::get(PATH)).await });
+        eventually_async(Duration::from_secs(5), || cdn.origin().total() == 1).await;
+        let second = cdn.http(EDGE).fetch(&Request::get(PATH)).await.unwrap();
+        assert_eq!((second.status(), &second.body[..]), (200, &b"second"[..]));
+        assert_eq!(first.await.unwrap().unwrap().body, "first");
+    });
+    assert_eq!(cdn.origin().total(), 2);
+    for node in [EDGE, PARENT] {
+        let gave_up = cdn.daemon(node).metric("millrace_collapses_timed_out_total", &[]);
+        assert_eq!(gave_up, 1.0, "{node}");
+    }
+    assert_eq!(cdn.http(EDGE).get(PATH).body, "first", "that one is kept");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod compression;
 mod delivery;
 mod disks;
 mod drain;
+mod early;
 mod failure;
 mod hand_over;
 mod interim;

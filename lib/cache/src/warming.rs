@@ -23,7 +23,7 @@ pub(crate) fn is_sampled() -> bool {
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
         chance.set(next);
-        (next >> 32) as u32 % SAMPLE == 0
+        ((next >> 32) as u32).is_multiple_of(SAMPLE)
     })
 }
 

@@ -68,6 +68,10 @@ pub struct Metrics {
     tunnels_open: IntGaugeVec,
     first_byte: HistogramVec,
     compressed: IntCounterVec,
+    /// Objects that were asked for again shortly before their end.
+    pub early_refreshes: IntCounter,
+    /// Requests that did not wait any longer for what another had asked for.
+    pub collapses_timed_out: IntCounter,
     /// Requests for hosts no service answers to.
     pub misdirected: IntCounter,
     /// Objects sent as they are because too many were being compressed.
@@ -184,6 +188,14 @@ impl Metrics {
                 "millrace_compressions_refused_total",
                 "Times an object was sent as it is because its turn to be compressed did not come within a second. A steady rise: too few cores for how fast manifests change; compress fewer types.",
             )?,
+            early_refreshes: IntCounter::new(
+                "millrace_early_refreshes_total",
+                "Times a popular object was asked for again in the last tenth of its freshness, so that nobody waits when it ends. Nothing to worry about.",
+            )?,
+            collapses_timed_out: IntCounter::new(
+                "millrace_collapses_timed_out_total",
+                "Requests that waited for another's answer for collapse_timeout and then asked for themselves. More than a few: upstream is slow, or collapse_timeout is shorter than first_byte_timeout.",
+            )?,
             misdirected: IntCounter::new(
                 "millrace_misdirected_requests_total",
                 "Requests for a host no service answers to (421). Steady growth means DNS points names here that the snapshot does not know.",
@@ -204,6 +216,8 @@ impl Metrics {
         registry.register(Box::new(metrics.first_byte.clone()))?;
         registry.register(Box::new(metrics.compressed.clone()))?;
         registry.register(Box::new(metrics.compressions_refused.clone()))?;
+        registry.register(Box::new(metrics.early_refreshes.clone()))?;
+        registry.register(Box::new(metrics.collapses_timed_out.clone()))?;
         registry.register(Box::new(metrics.misdirected.clone()))?;
         registry.register(Box::new(metrics.worlds_refused.clone()))?;
         Ok(metrics)

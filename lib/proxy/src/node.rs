@@ -23,6 +23,8 @@ pub struct Node {
     pub upstreams: Upstreams,
     /// Turns of compressing something: a few at a time, so that serving goes on.
     pub compressions: Semaphore,
+    /// How long a request waits for what another has asked upstream for; then it asks for itself.
+    pub collapse_timeout: Duration,
     /// What the life of a request counts.
     pub metrics: Metrics,
     /// Where requests are logged, if anywhere.

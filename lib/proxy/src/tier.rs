@@ -196,6 +196,7 @@ impl Ready {
             upstreams: Upstreams::new(&settings.node.upstream, &registry)
                 .map_err(|error| Failure::running("upstreams", error))?,
             compressions: Semaphore::new(compressions_at_once()),
+            collapse_timeout: settings.node.upstream.collapse_timeout,
             metrics,
             log,
             hsts: settings.hsts,

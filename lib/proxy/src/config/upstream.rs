@@ -35,6 +35,15 @@ const BETWEEN_BYTES_TIMEOUT: Knob<Period> = Knob {
     most: seconds(300),
 };
 
+/// How long a request waits for the head of an answer that another has asked for. Then it asks for itself, and what it
+/// gets is not kept. Longer than first_byte_timeout, or a slow upstream gets all requests instead of one.
+const COLLAPSE_TIMEOUT: Knob<Period> = Knob {
+    key: "collapse_timeout",
+    default: seconds(20),
+    least: milliseconds(10),
+    most: seconds(600),
+};
+
 /// How long an unused connection is kept. Shorter than the other side keeps it, or requests meet connections that are
 /// just being closed.
 const IDLE_TIMEOUT: Knob<Period> = Knob {
@@ -99,6 +108,8 @@ const PROBE_INTERVAL: Knob<Period> = Knob {
 pub struct UpstreamConfig {
     /// How long each step of an exchange may take, and how connections are kept.
     pub exchange: ExchangeLimits,
+    /// How long a request waits for what another has asked for.
+    pub collapse_timeout: Duration,
     /// Retries in 100 requests.
     pub retry_budget_percent: u32,
     /// When an upstream is given up, and for how long.
@@ -133,6 +144,7 @@ pub fn upstream(root: &Table<'_>) -> UpstreamConfig {
     }
     UpstreamConfig {
         exchange,
+        collapse_timeout: COLLAPSE_TIMEOUT.read(&table).0,
         retry_budget_percent: RETRY_BUDGET_PERCENT.read(&table),
         mark_down,
         probe_interval: PROBE_INTERVAL.read(&table).0,

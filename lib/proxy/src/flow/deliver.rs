@@ -181,13 +181,15 @@ impl<D: Downstream> Visit<'_, '_, D> {
             return None;
         }
         let outcome = match self.reply.core.node.cache.claim(&old.key, Some(old)) {
-            Claim::Lead(lead) => match fetch::start(self.reply.core, self.errand(None), lead)
-                .await
-                .ok()?
-            {
-                Fetched::Object { object, .. } => object,
-                Fetched::Relay(_) | Fetched::Failed { .. } => return None,
-            },
+            Claim::Lead(lead) => {
+                match fetch::start(self.reply.core, self.errand(None, self.wishes.demands), lead)
+                    .await
+                    .ok()?
+                {
+                    Fetched::Object { object, .. } => object,
+                    Fetched::Relay(_) | Fetched::Failed { .. } => return None,
+                }
+            }
             Claim::Join(flight) => match flight.outcome().await {
                 Outcome::Object(object) => object,
                 Outcome::Uncacheable | Outcome::Failed(_) => return None,

@@ -260,28 +260,40 @@ impl<D: Downstream> Visit<'_, '_, D> {
         match plan::plan(&head.freshness, head.asked_at, &wishes, self.reply.request.now) {
             Plan::Serve => {
                 self.reply.trail.cache = CacheResult::Hit;
+                if let Some(demands) = plan::early(&head.freshness, head.asked_at, self.reply.request.now)
+                    && rand::random_ratio(1, plan::EARLY_CHANCE)
+                    && self.refresh_behind(&object, demands)
+                {
+                    self.reply.core.node.metrics.early_refreshes.inc();
+                }
                 self.deliver(&object, Forwarded::No).await
             }
             Plan::ServeAndRefresh => {
                 self.reply.trail.cache = CacheResult::Stale;
-                let may_lead =
-                    request_forbids(self.reply.request.method, self.reply.request.fields).is_none();
-                if may_lead
-                    && let Claim::Lead(lead) =
-                        self.reply.core.node.cache.claim(&self.key, Some(object.head()))
-                {
-                    // Nobody waits for the outcome: it is there for the next request.
-                    drop(fetch::start(
-                        self.reply.core,
-                        self.errand(Some(object.clone())),
-                        lead,
-                    ));
-                }
+                self.refresh_behind(&object, self.wishes.demands);
                 self.deliver(&object, Forwarded::No).await
             }
             Plan::Revalidate => Box::pin(self.miss(Known::Stale(object))).await,
             Plan::GiveUp => Box::pin(self.give_up()).await,
         }
+    }
+
+    /// Has a new answer fetched, or the old one confirmed, for those who come later: nobody waits for the outcome. False
+    /// when another does that already, or this request may not bring what is stored.
+    fn refresh_behind(&self, object: &Object, demands: Demands) -> bool {
+        let Reply { core, request, .. } = &self.reply;
+        if request_forbids(request.method, request.fields).is_some() {
+            return false;
+        }
+        let Claim::Lead(lead) = core.node.cache.claim(&self.key, Some(object.head())) else {
+            return false;
+        };
+        drop(fetch::start(
+            core,
+            self.errand(Some(object.clone()), demands),
+            lead,
+        ));
+        true
     }
 
     /// A fill is under way and its answer's head is known.
@@ -315,7 +327,12 @@ impl<D: Downstream> Visit<'_, '_, D> {
         }
         let (outcome, collapsed) = match self.reply.core.node.cache.claim(&self.key, known.head()) {
             Claim::Lead(lead) => {
-                let fetched = fetch::start(self.reply.core, self.errand(known.stale().cloned()), lead).await;
+                let fetched = fetch::start(
+                    self.reply.core,
+                    self.errand(known.stale().cloned(), self.wishes.demands),
+                    lead,
+                )
+                .await;
                 match fetched {
                     Ok(Fetched::Relay(answer)) => {
                         self.reply.trail.cache = CacheResult::Pass;
@@ -353,7 +370,18 @@ impl<D: Downstream> Visit<'_, '_, D> {
                     Err(_) => (Outcome::Failed(fetch::vanished()), false),
                 }
             }
-            Claim::Join(flight) => (flight.outcome().await, true),
+            Claim::Join(flight) => {
+                let patience = self.reply.core.node.collapse_timeout;
+                match tokio::time::timeout(patience, flight.outcome()).await {
+                    Ok(outcome) => (outcome, true),
+                    Err(_) => {
+                        // Who asked for all of us may be stuck. An upstream's bound on requests holds for this one too.
+                        self.reply.core.node.metrics.collapses_timed_out.inc();
+                        self.relay(Forwarded::Bypass).await?;
+                        return Ok(Delivered::Done);
+                    }
+                }
+            }
         };
         match outcome {
             Outcome::Object(object) if object.head().variation().is_some() => {
@@ -397,9 +425,9 @@ impl<D: Downstream> Visit<'_, '_, D> {
         }
     }
 
-    fn errand(&self, stale: Option<Object>) -> Errand {
+    fn errand(&self, stale: Option<Object>, demands: Demands) -> Errand {
         let purpose = Purpose::Fill {
-            demands: self.wishes.demands,
+            demands,
             accept_encoding: accept_encoding(&self.target, self.reply.request.fields),
         };
         let outgoing = outgoing::outgoing(

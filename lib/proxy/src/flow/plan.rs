@@ -6,6 +6,18 @@ use cache::policy::demands::Demands;
 use cache::policy::freshness::{Freshness, State};
 use model::Moment;
 
+/// The last part of the time for which an object may be served unasked, in which it is refreshed if it is popular: one in
+/// so many.
+const EARLY_SHARE: u32 = 10;
+
+/// An object that may be served unasked for less than this in all is not refreshed before its end: it changes all the
+/// time, and what may be stale for a moment says so (`stale-while-revalidate`).
+const LEAST_SPAN: Duration = Duration::from_secs(5);
+
+/// One hit of so many that may refresh an object early does. Who has fewer hits in that time is hardly refreshed: it
+/// would cost upstream more than it saves.
+pub const EARLY_CHANCE: u32 = 16;
+
 /// The next step for a request whose object was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
@@ -51,6 +63,24 @@ pub fn plan(freshness: &Freshness, asked: Moment, wishes: &Wishes, now: Moment) 
     }
 }
 
+/// What to ask upstream for if a fresh object is near its end, so that nobody will have to wait for it. `asked` is when
+/// upstream was last asked for it; `None` as long as there is time.
+///
+/// Nobody counts hits: each hit in this time refreshes by chance ([`EARLY_CHANCE`]), so what is popular is all but sure to
+/// be refreshed (Vattani et al., Optimal Probabilistic Cache Stampede Prevention, 2015). Where that does not help, because
+/// upstream's answer ends with ours, the next such time is a tenth of what is left: the questions stay few.
+#[must_use]
+pub fn early(freshness: &Freshness, asked: Moment, now: Moment) -> Option<Demands> {
+    let left = freshness.remaining(now)?;
+    let span = now.since(asked) + left;
+    (span >= LEAST_SPAN && left <= span / EARLY_SHARE).then(|| Demands {
+        // A parent whose object ends with ours asks for itself (RFC 9111 §5.2.1.3). It is said in whole seconds, and its
+        // object may end a moment later than ours.
+        min_fresh: Some(Duration::from_secs(left.as_secs() + 2)),
+        ..Demands::default()
+    })
+}
+
 /// Whether a stale object may stand in for an upstream that failed.
 #[must_use]
 pub fn may_stand_in(freshness: &Freshness, now: Moment) -> bool {
@@ -81,6 +111,29 @@ mod tests {
             let found = plan(&OBJECT, Moment(0), &Wishes::default(), now);
             assert_eq!(found, expected, "after {second} s");
             assert_eq!(may_stand_in(&OBJECT, now), stands_in, "after {second} s");
+        }
+    }
+
+    #[test]
+    fn a_fresh_object_is_refreshed_in_the_last_tenth_of_its_time_here() {
+        // Fresh until second 15. When it was asked for, the time, and how fresh the answer should be.
+        for (asked, second, expected) in [
+            (0, 13, None),
+            (0, 14, Some(3)),
+            (0, 15, None),
+            // It came here old: 6 seconds are its time here.
+            (9, 14, None),
+            (4, 14, Some(3)),
+            // What it brought ends as soon: not again at once.
+            (14, 14, None),
+            (11, 14, None),
+        ] {
+            let found = early(&OBJECT, Moment::from_seconds(asked), Moment::from_seconds(second));
+            let expected = expected.map(|seconds| Demands {
+                min_fresh: Some(Duration::from_secs(seconds)),
+                ..Demands::default()
+            });
+            assert_eq!(found, expected, "asked at {asked} s, after {second} s");
         }
     }
 
