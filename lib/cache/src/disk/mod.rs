@@ -1,7 +1,7 @@
 //! The disk tier: one log on one device. What it holds survives `kill -9`; what it gives back is what was put, or nothing.
 //!
 //! ```text
-//!  put_head, put_part, remove ──→ queue.rs ──→ writer.rs ──→ log.rs ──→ device
+//!  put_head, put_part, remove ──→ queue.rs ──→ writer.rs ──→ log/   ──→ device
 //!                                (bounded,      (one thread,  (one open region a class,
 //!                                 drops)         deadlines)    `placement/` says what is given up)
 //!                                                                │ publishes
