@@ -1,9 +1,8 @@
-//! HTTP/2 as the front door wants it: what the application hands to Pingora.
+//! HTTP/2 as the front door wants it: the bounds that the application gives the crate `h2`.
 
 use std::time::Duration;
 
-use pingora_core::apps::HttpServerOptions;
-use pingora_core::protocols::http::v2::server::H2Options;
+use h2::server::Builder;
 
 use super::config::FrontConfig;
 
@@ -30,10 +29,10 @@ pub const FIELD_TABLE_BYTES: u32 = 4096;
 /// How long a reset stream is remembered, so that frames on their way to it are no fault.
 const RESET_MEMORY: Duration = Duration::from_secs(1);
 
-/// For [`pingora_core::apps::HttpServerApp::h2_options`].
+/// How connections are served.
 #[must_use]
-pub fn options(config: &FrontConfig) -> H2Options {
-    let mut options = H2Options::new();
+pub fn options(config: &FrontConfig) -> Builder {
+    let mut options = Builder::new();
     options
         .max_header_list_size(u32::try_from(config.max_header_bytes).unwrap_or(u32::MAX))
         .max_concurrent_streams(MOST_STREAMS)
@@ -45,13 +44,5 @@ pub fn options(config: &FrontConfig) -> H2Options {
         .initial_window_size(REQUEST_WINDOW_BYTES)
         .initial_connection_window_size(4 * REQUEST_WINDOW_BYTES)
         .header_table_size(FIELD_TABLE_BYTES);
-    options
-}
-
-/// For [`pingora_core::apps::HttpServerApp::server_options`]: a connection without a request for `idle_timeout` ends.
-#[must_use]
-pub fn server_options(config: &FrontConfig) -> HttpServerOptions {
-    let mut options = HttpServerOptions::default();
-    options.h2_idle_timeout = Some(config.idle_timeout);
     options
 }

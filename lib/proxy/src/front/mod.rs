@@ -3,7 +3,7 @@
 //! ```text
 //!   core-0: socket ─ accept ─┐       ┌ Http1 ─────────────────┐                one thread, one runtime each;
 //!   core-1: socket ─ accept ─┤ TLS? ─┤                        ├ application    nothing is shared but counters,
-//!   core-N: socket ─ accept ─┘       └ Http2Stream ─ Pingora ─┘                certificates and the drain
+//!   core-N: socket ─ accept ─┘       └ Http2Stream ───────────┘                certificates and the drain
 //! ```
 //!
 //! Invariants:

@@ -87,12 +87,14 @@ impl House {
         let held = Arc::new(AtomicUsize::new(0));
         let barrier = Arc::new(Barrier::new(2));
         let door = FrontDoor::bind(&config, &registry).unwrap();
+        let mut server = HttpServerOptions::default();
+        server.h2_idle_timeout = Some(config.idle_timeout);
         let running = {
             let (held, barrier) = (held.clone(), barrier.clone());
             door.run(move |_| {
                 Arc::new(App(Arc::new(Inside {
                     h2: front::h2::options(&config),
-                    server: front::h2::server_options(&config),
+                    server: server.clone(),
                     released: released.clone(),
                     held: held.clone(),
                     barrier: barrier.clone(),
