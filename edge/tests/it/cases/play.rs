@@ -163,6 +163,10 @@ impl<'a> Play<'a> {
                 }
                 *kept = None;
             }
+            Answer::BrokenOr(expected) => match self.ask(&request, kept).await {
+                Ok(response) => self.compare_answer(&response, expected)?,
+                Err(_) => *kept = None,
+            },
             Answer::Is(expected) => {
                 let response = self
                     .ask(&request, kept)

@@ -82,6 +82,8 @@ pub(super) enum Answer {
     Becomes(Expected),
     /// None that is whole.
     Broken,
+    /// None that is whole, or this where nothing of it had reached the client yet: which of them is chance.
+    BrokenOr(Expected),
 }
 
 /// What holds of a message.
@@ -271,6 +273,9 @@ fn expected(rest: &str) -> Result<Expected, String> {
 fn answer(rest: &str) -> Result<Answer, String> {
     if rest == "broken" {
         return Ok(Answer::Broken);
+    }
+    if let Some(rest) = rest.strip_prefix("broken or ") {
+        return Ok(Answer::BrokenOr(expected(rest)?));
     }
     match rest.strip_prefix("becomes ") {
         Some(rest) => Ok(Answer::Becomes(expected(rest)?)),
