@@ -211,6 +211,15 @@ impl Head {
         head
     }
 
+    /// The same head, to be validated before it is used from `now` on: upstream has been heard to have another. It may
+    /// still stand in for an upstream that fails.
+    #[must_use]
+    pub fn expired(&self, now: Moment) -> Head {
+        let mut head = self.stale_since(now, 0);
+        head.freshness.stale_while_revalidate = Duration::ZERO;
+        head
+    }
+
     /// The same head, which upstream gave or confirmed when it was asked at `asked_at`.
     #[must_use]
     pub fn asked_at(self, asked_at: Moment) -> Head {

@@ -18,6 +18,9 @@ pub struct Hints {
     pub lifetime: Option<Duration>,
     /// It has a validator, so it may be of use when it is stale.
     pub revalidates: bool,
+    /// It is the head of bytes that may be on disk under an older one, which promises more: refused, that would come back
+    /// after a restart.
+    pub outdates: bool,
     /// How many readers it has had beside the first, up to [`crate::placement::MOST_HEAT`].
     pub heat: u8,
 }

@@ -210,7 +210,13 @@ impl Fills {
                 .get(&old.key)
                 .is_some_and(|flight| flight.has_landed_with(old.version));
         if on_its_way || self.tiers.on_disk(&cell.head, 0) || cell.head.length == Some(0) {
-            self.put_head(&cell.head);
+            self.put_head_as(
+                &cell.head,
+                Hints {
+                    outdates: old.freshness.promises_more_than(&cell.head.freshness),
+                    ..Hints::of(&cell.head)
+                },
+            );
         }
         drop(shard);
         self.tiers.metrics.refreshed.inc();
@@ -236,8 +242,12 @@ impl Fills {
 
     /// Hands a head to the disk and does not wait for it: losing it means one more revalidation.
     pub(super) fn put_head(&self, head: &Head) {
+        self.put_head_as(head, Hints::of(head));
+    }
+
+    fn put_head_as(&self, head: &Head, hints: Hints) {
         if let (Some(disk), Some(encoded)) = (&self.tiers.disk, self.tiers.purges.encode(head)) {
-            drop(disk.put_head(&head.key, head.version, encoded.into(), Hints::of(head)));
+            drop(disk.put_head(&head.key, head.version, encoded.into(), hints));
         }
     }
 

@@ -69,6 +69,13 @@ impl Freshness {
         }
     }
 
+    /// Whether it would be of use for longer than `other`, fresh or stale.
+    #[must_use]
+    pub fn promises_more_than(&self, other: &Freshness) -> bool {
+        let fresh_until = |freshness: &Freshness| freshness.generated_at + freshness.lifetime;
+        fresh_until(self) > fresh_until(other) || self.useless_at() > other.useless_at()
+    }
+
     /// The moment from which it may be used for nothing without validation.
     #[must_use]
     pub fn useless_at(&self) -> Moment {
@@ -126,6 +133,34 @@ mod tests {
         assert_eq!(strict.state(Moment(114_999)), State::Fresh);
         assert_eq!(strict.state(Moment(115_000)), State::Stale);
         assert_eq!(strict.useless_at(), Moment(115_000));
+    }
+
+    #[test]
+    fn more_is_promised_by_what_is_fresh_or_of_use_for_longer() {
+        let shorter = Freshness {
+            lifetime: Duration::from_secs(14),
+            stale_if_error: Duration::from_secs(70),
+            ..MANIFEST
+        };
+        let strict = Freshness {
+            must_revalidate: true,
+            ..MANIFEST
+        };
+        let later = Freshness {
+            generated_at: Moment(101_000),
+            ..MANIFEST
+        };
+        for (one, other, more) in [
+            (MANIFEST, MANIFEST, false),
+            (MANIFEST, shorter, true),
+            (shorter, MANIFEST, true),
+            (MANIFEST, strict, true),
+            (strict, MANIFEST, false),
+            (later, MANIFEST, true),
+            (MANIFEST, later, false),
+        ] {
+            assert_eq!(one.promises_more_than(&other), more, "{one:?} {other:?}");
+        }
     }
 
     #[test]

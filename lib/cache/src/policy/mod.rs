@@ -12,6 +12,7 @@
 //! | `freshness` | what an object may be used for now | RFC 9111 §4.2, RFC 5861 |
 //! | `fields` | which fields are kept | RFC 9111 §3.1 |
 //! | `merge` | what a 304 changes | RFC 9111 §3.2 |
+//! | `freshening` | what the answer to a HEAD changes | RFC 9111 §4.3.5 |
 //! | `conditional` | who gets a 304, and how to ask for one | RFC 9110 §13, RFC 9111 §4.3 |
 //! | `range` | which bytes are sent | RFC 9110 §14 |
 //! | `vary` | which requests get the same answer | RFC 9110 §12.5.5, RFC 9111 §4.1 |
@@ -27,6 +28,7 @@ pub mod directives;
 mod entity_tag;
 mod escape;
 pub mod fields;
+pub mod freshening;
 pub mod freshness;
 pub mod merge;
 pub mod range;

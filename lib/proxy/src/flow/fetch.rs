@@ -56,6 +56,14 @@ impl Errand {
         let variation = self.mark.as_ref()?.variation()?;
         Some(variation.names())
     }
+
+    fn asking(&self) -> Asking<'_> {
+        Asking {
+            service: &self.service,
+            target: &self.target,
+            request_fields: &self.request_fields,
+        }
+    }
 }
 
 /// What the one who started the fetch gets at header time; everybody else learns it from the flight.
@@ -103,7 +111,7 @@ async fn run(core: Arc<Core>, errand: Errand, lead: Lead, tell: oneshot::Sender<
     if let (Ok((answered, times)), Some(stale)) = (&asked, &errand.stale)
         && answered.answer.status == StatusCode::NOT_MODIFIED
     {
-        if let Some(head) = renewed(&errand, stale, answered, *times) {
+        if let Some(head) = confirmed(&errand, stale.head(), answered, *times) {
             let object = lead.refreshed(stale.head(), head);
             remember_variant(&core, &errand, object.head());
             let upstream = answered.upstream.clone();
@@ -146,9 +154,9 @@ async fn run(core: Arc<Core>, errand: Errand, lead: Lead, tell: oneshot::Sender<
 
 /// When the request went out and when the answer's head came in (RFC 9111 §4.2.3).
 #[derive(Clone, Copy)]
-struct Times {
-    request_time: Moment,
-    response_time: Moment,
+pub(super) struct Times {
+    pub(super) request_time: Moment,
+    pub(super) response_time: Moment,
 }
 
 /// Sends the errand's request with `conditions` and waits for the answer's head.
@@ -188,26 +196,49 @@ fn conditions(errand: &Errand) -> Vec<(HeaderName, HeaderValue)> {
 }
 
 /// The head that a 304 gives to what is stored, if it speaks of that and it may be kept on.
-fn renewed(errand: &Errand, stale: &Object, asked: &Asked, times: Times) -> Option<Head> {
-    let old = stale.head();
+fn confirmed(errand: &Errand, old: &Head, asked: &Asked, times: Times) -> Option<Head> {
     if !conditional::confirms(&asked.answer.fields, &old.fields) {
         return None;
     }
-    let merged = merge_304(&old.fields, &asked.answer.fields);
-    let verdict = judge(errand, asked, old.status, &merged, times);
-    let Verdict::Store { freshness, .. } = &verdict else {
-        return None;
+    let renewal = Renewal {
+        asking: errand.asking(),
+        known: errand.names(),
+        old,
     };
-    let own = variants::names(&errand.target, old.status, &merged, None);
-    if !errand.names().map_or(own.is_empty(), |known| known.contain(&own)) {
-        // It varies by more than it did: what is stored is for whoever asked for it then.
-        return None;
+    renewal.head(asked, times).ok()
+}
+
+/// A stored answer that upstream speaks of again, without its body.
+pub(super) struct Renewal<'a> {
+    /// What upstream was asked.
+    pub(super) asking: Asking<'a>,
+    /// What the URL's answers are known to vary by.
+    pub(super) known: Option<&'a Names>,
+    /// What is stored.
+    pub(super) old: &'a Head,
+}
+
+impl Renewal<'_> {
+    /// The head that an answer which confirms what is stored gives to it, or why that may not be kept on with it.
+    pub(super) fn head(&self, asked: &Asked, times: Times) -> Result<Head, Reason> {
+        let old = self.old;
+        let merged = merge_304(&old.fields, &asked.answer.fields);
+        let verdict = self.asking.judge(asked, old.status, &merged, times);
+        let freshness = match &verdict {
+            Verdict::Store { freshness, .. } => *freshness,
+            Verdict::Pass(reason) => return Err(*reason),
+        };
+        let own = variants::names(self.asking.target, old.status, &merged, None);
+        if !self.known.map_or(own.is_empty(), |known| known.contain(&own)) {
+            // It varies by more than it did: what is stored is for whoever asked for it then.
+            return Err(Reason::Vary);
+        }
+        let mut fields = storable_fields(&merged);
+        verdict.rewrite(&mut fields);
+        add_missing_date(&mut fields, times.response_time);
+        let head = Head::new(old.key.clone(), old.status, fields, old.length, freshness);
+        Ok(head.asked_at(times.request_time))
     }
-    let mut fields = storable_fields(&merged);
-    verdict.rewrite(&mut fields);
-    add_missing_date(&mut fields, times.response_time);
-    let head = Head::new(errand.primary.clone(), old.status, fields, old.length, *freshness);
-    Some(head.asked_at(times.request_time))
 }
 
 /// A whole answer: for the cache if it may be stored, otherwise for the one who asked.
@@ -219,7 +250,8 @@ async fn store_or_relay(
     asked: Asked,
     times: Times,
 ) {
-    let verdict = judge(errand, &asked, asked.answer.status, &asked.answer.fields, times);
+    let (status, fields) = (asked.answer.status, &asked.answer.fields);
+    let verdict = errand.asking().judge(&asked, status, fields, times);
     match &verdict {
         Verdict::Store { freshness, .. } => {
             let mut fields = storable_fields(&asked.answer.fields);
@@ -356,30 +388,42 @@ async fn fill(core: &Arc<Core>, mut asked: Asked, mut filler: Filler) {
     }
 }
 
-fn judge(errand: &Errand, asked: &Asked, status: StatusCode, fields: &HeaderMap, times: Times) -> Verdict {
-    let service = &errand.service.service;
-    let entry = match (asked.source, &service.ttl) {
-        (Source::Origin, Some(rules)) => Some(Entry {
-            rules,
-            path: errand.target.path(),
-            hint: None,
-        }),
-        _ => None,
-    };
-    policy::judge(&Exchange {
-        method: &Method::GET,
-        request: &errand.request_fields,
-        status,
-        response: fields,
-        exact_age: asked.exact_age,
-        request_time: times.request_time,
-        response_time: times.response_time,
-        entry,
-        service: StaleDefaults {
-            stale_while_revalidate: service.stale_while_revalidate.0,
-            stale_if_error: service.stale_if_error.0,
-        },
-    })
+/// What was asked, as far as it bears on whether the answer may be stored.
+pub(super) struct Asking<'a> {
+    /// The service it is for.
+    pub(super) service: &'a ServiceWorld,
+    /// The target.
+    pub(super) target: &'a Target,
+    /// The fields of the request that caused it.
+    pub(super) request_fields: &'a HeaderMap,
+}
+
+impl Asking<'_> {
+    fn judge(&self, asked: &Asked, status: StatusCode, fields: &HeaderMap, times: Times) -> Verdict {
+        let service = &self.service.service;
+        let entry = match (asked.source, &service.ttl) {
+            (Source::Origin, Some(rules)) => Some(Entry {
+                rules,
+                path: self.target.path(),
+                hint: None,
+            }),
+            _ => None,
+        };
+        policy::judge(&Exchange {
+            method: &Method::GET,
+            request: self.request_fields,
+            status,
+            response: fields,
+            exact_age: asked.exact_age,
+            request_time: times.request_time,
+            response_time: times.response_time,
+            entry,
+            service: StaleDefaults {
+                stale_while_revalidate: service.stale_while_revalidate.0,
+                stale_if_error: service.stale_if_error.0,
+            },
+        })
+    }
 }
 
 pub(super) fn content_length(fields: &HeaderMap) -> Option<u64> {

@@ -21,6 +21,7 @@ pub mod deliver;
 pub mod downstream;
 pub mod encode;
 pub mod fetch;
+mod freshen;
 mod invalidate;
 pub mod outgoing;
 pub mod own;
@@ -322,7 +323,7 @@ impl<D: Downstream> Visit<'_, '_, D> {
         }
         if request_forbids(self.reply.request.method, self.reply.request.fields).is_some() {
             // What it brings may not be stored, so nobody may wait for it.
-            self.relay(Forwarded::Request).await?;
+            self.relay_beside(known.head(), Forwarded::Request).await?;
             return Ok(Delivered::Done);
         }
         let (outcome, collapsed) = match self.reply.core.node.cache.claim(&self.key, known.head()) {
@@ -409,7 +410,7 @@ impl<D: Downstream> Visit<'_, '_, D> {
                 .await
             }
             Outcome::Uncacheable => {
-                self.relay(Forwarded::Bypass).await?;
+                self.relay_beside(known.head(), Forwarded::Bypass).await?;
                 Ok(Delivered::Done)
             }
             Outcome::Failed(failure) => match known.stale() {

@@ -125,6 +125,12 @@ pub fn outgoing(
     }
 }
 
+/// Whether `fields` have what a fill would keep to itself because it is one client's: an answer to them may be too.
+#[must_use]
+pub fn are_personal(fields: &HeaderMap) -> bool {
+    PERSONAL_FIELDS.iter().any(|name| fields.contains_key(*name))
+}
+
 /// RFC 9110 §9.2.2.
 fn is_idempotent(method: &Method) -> bool {
     matches!(
@@ -207,6 +213,21 @@ fn append_forwarded_for(fields: &mut HeaderMap, request: &Request<'_>) {
 mod tests {
     use super::*;
     use cache::policy::vary::UNMATCHED;
+
+    #[test]
+    fn what_one_client_says_is_told_from_what_anybody_says() {
+        for (name, is_personal) in [
+            ("cookie", true),
+            ("x-forwarded-host", true),
+            ("x-original-url", true),
+            ("accept", false),
+            ("x-forwarded-for", false),
+        ] {
+            let fields =
+                HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static("x"))]);
+            assert_eq!(are_personal(&fields), is_personal, "{name}");
+        }
+    }
 
     #[test]
     fn nothing_that_a_fill_keeps_to_itself_can_tell_variants_apart() {

@@ -7,8 +7,10 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
+use cache::Head;
 use cache::policy::add_missing_date;
 use http::header;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -33,6 +35,15 @@ const TUNNEL_IDLE_MAX: Duration = Duration::from_secs(300);
 impl<D: Downstream> Visit<'_, '_, D> {
     /// Asks upstream for this client alone and passes the answer on.
     pub(super) async fn relay(&mut self, forwarded: Forwarded) -> Result<(), ClientGone> {
+        self.relay_beside(None, forwarded).await
+    }
+
+    /// The same, where `stored` is what the cache has for the request and could not answer it with.
+    pub(super) async fn relay_beside(
+        &mut self,
+        stored: Option<&Arc<Head>>,
+        forwarded: Forwarded,
+    ) -> Result<(), ClientGone> {
         self.reply.trail.cache = CacheResult::Pass;
         let mut upload = self.upload();
         let request = outgoing(
@@ -56,7 +67,12 @@ impl<D: Downstream> Visit<'_, '_, D> {
             .ask(&core.connections, candidates, &request, &mut client, now)
             .await;
         match asked {
-            Ok(asked) => self.pass_on(asked, forwarded, upload).await,
+            Ok(asked) => {
+                if let Some(stored) = stored {
+                    self.freshen(stored, &asked, now);
+                }
+                self.pass_on(asked, forwarded, upload).await
+            }
             Err(unanswered) => {
                 self.reply.trail.upstream.clone_from(&unanswered.upstream);
                 match upload.fault() {

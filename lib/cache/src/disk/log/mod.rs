@@ -236,7 +236,7 @@ impl Log {
         let continues = match record.kind {
             Kind::Part => record.part > 0 || self.begun == Some(record.key_hash),
             // It comes after its parts, unless there is but one.
-            Kind::Head => hints.length.is_none_or(|length| length > PART_BYTES),
+            Kind::Head => hints.outdates || hints.length.is_none_or(|length| length > PART_BYTES),
             Kind::Tombstone | Kind::Padding | Kind::End => return Admission::Write(Class::M),
         };
         let candidate = Candidate {
