@@ -329,7 +329,7 @@ impl<'a> Play<'a> {
             Expectation::Has(name, part) => {
                 let part = self.filled(part)?;
                 of(name)
-                    .filter(|value| value.contains(&part))
+                    .filter(|value| has(value, &part))
                     .map(drop)
                     .ok_or(format!("{name} has no {part:?}"))
             }
@@ -435,4 +435,40 @@ fn listed(requests: &[origin::Request]) -> String {
         )
     };
     requests.iter().map(one).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether `part` is in `value`. At its end, `3540..3600` stands for any number between the two.
+fn has(value: &str, part: &str) -> bool {
+    let Some((prefix, numbers)) = numbers_at_end(part) else {
+        return value.contains(part);
+    };
+    value.match_indices(prefix).any(|(at, _)| {
+        let after = &value[at + prefix.len()..];
+        let end = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+        after[..end]
+            .parse()
+            .is_ok_and(|number: u64| numbers.contains(&number))
+    })
+}
+
+fn numbers_at_end(part: &str) -> Option<(&str, std::ops::RangeInclusive<u64>)> {
+    let (front, most) = part.rsplit_once("..")?;
+    let prefix = front.trim_end_matches(|c: char| c.is_ascii_digit());
+    Some((prefix, front[prefix.len()..].parse().ok()?..=most.parse().ok()?))
+}
+
+#[test]
+fn a_part_may_end_in_a_number_between_two() {
+    for (value, part, expected) in [
+        ("a; ttl=3600, b; ttl=7", "a; ttl=3540..3600", true),
+        ("a; ttl=3539, b; ttl=7", "a; ttl=3540..3600", false),
+        ("a; ttl=36000", "a; ttl=3540..3600", false),
+        ("a; ttl=-3600", "a; ttl=3540..3600", false),
+        ("a; ttl=1, a; ttl=3600", "a; ttl=3540..3600", true),
+        ("a..b", "a..b", true),
+        ("a..b", "..b", true),
+        ("a", "a; ttl=3540..3600", false),
+    ] {
+        assert_eq!(has(value, part), expected, "{value} {part}");
+    }
 }
