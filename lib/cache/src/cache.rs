@@ -164,7 +164,7 @@ impl Cache {
     /// one has a [`crate::Lead`] and refreshes through that.
     pub fn refresh(&self, old: &Arc<Head>, new: Head) -> Object {
         Object::of_cell(
-            self.fills.refresh(old, new, old.checked(), false),
+            self.fills.refresh(old, new, old.checked()),
             &self.tiers,
             Source::Ram,
         )

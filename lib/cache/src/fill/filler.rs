@@ -338,7 +338,7 @@ impl Filler {
         let tiers = &fills.tiers;
         let mut commits = None;
         {
-            let shard = fills.shard(&shared.key).lock();
+            let mut shard = fills.shard(&shared.key).lock();
             // Evicted while it was filled: only those who read it already may have it.
             let wanted = shard.has(&shared);
             // Purged while it was filled: likewise; or it is kept, and stale from the first.
@@ -353,6 +353,9 @@ impl Filler {
             };
             if let Some(kept) = kept {
                 commits = self.put_head(&kept.head);
+                if commits.is_some() {
+                    shard.lands(&cell.head);
+                }
                 if commits.is_some() || tiers.ram.admits(length) {
                     tiers.ram.keep_cell(kept);
                 }
@@ -442,6 +445,10 @@ impl Landing {
 
 impl Drop for Landing {
     fn drop(&mut self) {
+        self.fills
+            .shard(&self.shared.key)
+            .lock()
+            .has_landed(&self.growing.head);
         self.fills.remove(&self.shared);
     }
 }

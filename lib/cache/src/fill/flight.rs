@@ -36,8 +36,6 @@ pub struct Lead {
     open: Open,
     /// What the caller has seen was purged before the claim: a 304 must not bring it back.
     seen_is_purged: bool,
-    /// The version whose disk copy was on its way when this took its flight's place.
-    landing: Option<u64>,
 }
 
 /// A place among those who wait for one fetch.
@@ -101,12 +99,10 @@ impl Fills {
             ));
         };
         let shared = Arc::new(Shared::new(key, sequence));
-        let replaced = shard.flights.insert(key.clone(), Arc::clone(&shared));
-        let landing = replaced.and_then(|landed| Some(landed.object()?.head().version));
+        shard.flights.insert(key.clone(), Arc::clone(&shared));
         Claim::Lead(Lead {
             open: Open::new(Arc::clone(self), shared, permit),
             seen_is_purged,
-            landing,
         })
     }
 
@@ -138,7 +134,6 @@ impl Lead {
         Lead {
             open,
             seen_is_purged: false,
-            landing: None,
         }
     }
 
@@ -186,19 +181,14 @@ impl Lead {
     /// Upstream says that `old` is still good (304): `new` is its head from now on, its bytes stay.
     #[must_use]
     pub fn refreshed(self, old: &Arc<Head>, new: Head) -> Object {
-        let Lead {
-            open,
-            seen_is_purged,
-            landing,
-        } = self;
+        let Lead { open, seen_is_purged } = self;
         if seen_is_purged {
             // Purged while the caller held it. It asked before; those who joined may have asked after.
             let bytes = Object::of_cell(open.fills.unkept(old, new), &open.fills.tiers, Source::Ram);
             open.end(Outcome::Uncacheable);
             return bytes;
         }
-        let is_landing = landing == Some(old.version);
-        let cell = open.fills.refresh(old, new, open.shared.sequence, is_landing);
+        let cell = open.fills.refresh(old, new, open.shared.sequence);
         let object = Object::of_cell(cell, &open.fills.tiers, Source::Ram);
         open.end(Outcome::Object(object.clone()));
         object
@@ -270,12 +260,6 @@ impl Shared {
             Some(Outcome::Object(object)) => Some(object),
             _ => None,
         }
-    }
-
-    /// The fill of `version` has ended and its disk copy is on its way: that is why the flight is still there.
-    pub(super) fn has_landed_with(&self, version: u64) -> bool {
-        self.object()
-            .is_some_and(|object| !object.is_growing() && object.head().version == version)
     }
 
     /// The fill has ended, well or not, and its disk copy may be on its way.

@@ -42,6 +42,9 @@ pub(crate) struct Fills {
 #[derive(Default)]
 pub(super) struct Shard {
     pub(super) flights: HashMap<Key, Arc<Shared>, BuildHasherDefault<KeyHasher>>,
+    /// The version of which a disk copy is on its way, whatever has taken its flight's place. As many at most as the
+    /// disk has in line.
+    landing: HashMap<Key, u64, BuildHasherDefault<KeyHasher>>,
     evictions: u64,
 }
 
@@ -172,9 +175,8 @@ impl Fills {
 
     /// Gives the object of `old` a new head for the same bytes, in RAM and, where it is there, on disk. When a newer
     /// fill has taken the object's place, that is what is returned. `sequence` is that of the claim by which upstream
-    /// was asked; what was purged since is returned to who asked before, and not kept. `is_landing`: the disk copy of
-    /// `old` was on its way when the caller's claim took the place of its flight.
-    pub(crate) fn refresh(&self, old: &Head, mut new: Head, sequence: u64, is_landing: bool) -> Cell {
+    /// was asked; what was purged since is returned to who asked before, and not kept.
+    pub(crate) fn refresh(&self, old: &Head, mut new: Head, sequence: u64) -> Cell {
         let shard = self.shard(&old.key).lock();
         let present = self.tiers.ram.cell(&old.key);
         if let Some(newer) = present
@@ -204,11 +206,7 @@ impl Fills {
         };
         let cell = Cell { head, whole };
         self.tiers.ram.keep_cell(cell.clone());
-        let on_its_way = is_landing
-            || shard
-                .flights
-                .get(&old.key)
-                .is_some_and(|flight| flight.has_landed_with(old.version));
+        let on_its_way = shard.landing.get(&old.key) == Some(&old.version);
         if on_its_way || self.tiers.on_disk(&cell.head, 0) || cell.head.length == Some(0) {
             self.put_head_as(
                 &cell.head,
@@ -262,6 +260,7 @@ impl Fills {
         let mut shard = self.shard(key).lock();
         shard.evictions += 1;
         shard.flights.remove(key);
+        shard.landing.remove(key);
         self.tiers.ram.drop_cell(key);
         self.uncacheable.forget(key);
         if let Some(disk) = &self.tiers.disk {
@@ -291,6 +290,18 @@ impl Fills {
 }
 
 impl Shard {
+    /// The disk copy of `head` is on its way, until [`Shard::has_landed`].
+    pub(super) fn lands(&mut self, head: &Head) {
+        self.landing.insert(head.key.clone(), head.version);
+    }
+
+    /// The disk has it, or never will.
+    pub(super) fn has_landed(&mut self, head: &Head) {
+        if self.landing.get(&head.key) == Some(&head.version) {
+            self.landing.remove(&head.key);
+        }
+    }
+
     /// Whether `flight` is the one in the table for its key.
     pub(super) fn has(&self, flight: &Arc<Shared>) -> bool {
         self.flights
@@ -389,7 +400,7 @@ mod tests {
             2,
             "a fill has landed meanwhile"
         );
-        let refreshed = fills.refresh(&head(2, 0), head(0, 9), 0, false);
+        let refreshed = fills.refresh(&head(2, 0), head(0, 9), 0);
         let kept = fills.keep_read(cell(2, b"2"), since).unwrap();
         assert_eq!(
             kept.head.age_rank(),
