@@ -19,28 +19,11 @@ pub const NAMES_MAX: usize = 8;
 /// is answered, and its answer is not kept.
 pub const VARIANT_BYTES_MAX: usize = 2048;
 
-/// Fields of requests that fills do not pass on, or that name the client or its connection. What varies by one of them
-/// is for one client: it is not kept.
-pub const UNMATCHED: [&str; 31] = [
-    "authorization",
-    "cache-control",
-    "cdn-loop",
-    "connection",
+/// Fields of one client that origins are known to make answers depend on, unknown to the cache key: what one client
+/// says in them must not reach the others, so fills do not pass them on.
+pub const PERSONAL: [&str; 14] = [
     "cookie",
     "forwarded",
-    "host",
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
-    "if-range",
-    "if-unmodified-since",
-    "pragma",
-    "proxy-authorization",
-    "range",
-    "traceparent",
-    "tracestate",
-    "via",
-    "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-port",
     "x-forwarded-prefix",
@@ -55,12 +38,39 @@ pub const UNMATCHED: [&str; 31] = [
     "x-rewrite-url",
 ];
 
+/// Further fields of requests that fills do not pass on as they came, or that name the client or its connection.
+const UNSHARED: [&str; 17] = [
+    "authorization",
+    "cache-control",
+    "cdn-loop",
+    "connection",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "pragma",
+    "proxy-authorization",
+    "range",
+    "traceparent",
+    "tracestate",
+    "via",
+    "x-forwarded-for",
+];
+
+/// Whether what varies by this field, in lower case, is for one client: it is not kept.
+#[must_use]
+pub fn is_unmatched(name: &str) -> bool {
+    PERSONAL.contains(&name) || UNSHARED.contains(&name)
+}
+
 /// The fields that an answer varies by: sorted, each once. None where it does not vary.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names(Vec<HeaderName>);
 
 /// No other request can be known to get the same answer: it varies by `*`, by what is no field, by a field that is
-/// [`UNMATCHED`], or by more than [`NAMES_MAX`].
+/// [unmatched](is_unmatched), or by more than [`NAMES_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NeverMatches;
 
@@ -81,7 +91,7 @@ impl Names {
                 return Err(NeverMatches);
             }
             let name = HeaderName::from_bytes(member).map_err(|_| NeverMatches)?;
-            if UNMATCHED.contains(&name.as_str()) {
+            if is_unmatched(name.as_str()) {
                 return Err(NeverMatches);
             }
             names.add(name)?;
@@ -274,7 +284,7 @@ mod tests {
         ] {
             assert_eq!(names(lines), expected.map(str::to_owned), "{lines:?}");
         }
-        assert!(UNMATCHED.is_sorted());
+        assert!(PERSONAL.is_sorted() && UNSHARED.is_sorted());
     }
 
     #[test]

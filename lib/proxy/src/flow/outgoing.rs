@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cache::policy::demands::Demands;
+use cache::policy::vary::PERSONAL;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Version};
 
@@ -21,25 +22,6 @@ const PARTIAL_FIELDS: [HeaderName; 6] = [
     header::IF_NONE_MATCH,
     header::IF_MODIFIED_SINCE,
     header::IF_UNMODIFIED_SINCE,
-];
-
-/// Fields of one client that origins are known to make answers depend on, unknown to the cache key: what one client
-/// says in them must not reach the others.
-const PERSONAL_FIELDS: [&str; 14] = [
-    "cookie",
-    "forwarded",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-forwarded-scheme",
-    "x-forwarded-server",
-    "x-host",
-    "x-http-method-override",
-    "x-original-host",
-    "x-original-url",
-    "x-original-uri",
-    "x-rewrite-url",
 ];
 
 /// Fields that frame nothing here, and a body at an origin behind CGI, which takes `_` for `-` (RFC 3875 §4.1.18).
@@ -96,7 +78,7 @@ pub fn outgoing(
             for name in PARTIAL_FIELDS {
                 fields.remove(name);
             }
-            for name in PERSONAL_FIELDS {
+            for name in PERSONAL {
                 fields.remove(name);
             }
             fields.insert(header::ACCEPT_ENCODING, accept_encoding);
@@ -128,7 +110,7 @@ pub fn outgoing(
 /// Whether `fields` have what a fill would keep to itself because it is one client's: an answer to them may be too.
 #[must_use]
 pub fn are_personal(fields: &HeaderMap) -> bool {
-    PERSONAL_FIELDS.iter().any(|name| fields.contains_key(*name))
+    PERSONAL.iter().any(|name| fields.contains_key(*name))
 }
 
 /// RFC 9110 §9.2.2.
@@ -212,7 +194,7 @@ fn append_forwarded_for(fields: &mut HeaderMap, request: &Request<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cache::policy::vary::UNMATCHED;
+    use cache::policy::vary::is_unmatched;
 
     #[test]
     fn what_one_client_says_is_told_from_what_anybody_says() {
@@ -232,8 +214,8 @@ mod tests {
     #[test]
     fn nothing_that_a_fill_keeps_to_itself_can_tell_variants_apart() {
         let partial = PARTIAL_FIELDS.iter().map(HeaderName::as_str);
-        for name in partial.chain(PERSONAL_FIELDS) {
-            assert!(UNMATCHED.contains(&name), "{name}");
+        for name in partial.chain(PERSONAL) {
+            assert!(is_unmatched(name), "{name}");
         }
     }
 }
