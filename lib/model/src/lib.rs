@@ -7,6 +7,7 @@ pub mod address;
 pub mod check;
 pub mod compression;
 mod distance;
+pub mod health;
 pub mod hosts;
 pub mod moment;
 pub mod node;
@@ -15,6 +16,7 @@ pub mod rendezvous;
 pub mod service;
 pub mod snapshot;
 pub mod template;
+mod timestamp;
 
 pub use address::OriginAddress;
 pub use check::Complaint;

@@ -5,8 +5,12 @@ use std::{
     time::Duration,
 };
 
-/// Milliseconds since the Unix epoch. Arithmetic saturates: no clock, however wrong, makes it panic.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since the Unix epoch, in JSON a whole number. Arithmetic saturates: no clock, however wrong, makes it panic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Moment(pub u64);
 
 impl Moment {

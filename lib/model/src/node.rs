@@ -1,6 +1,6 @@
 //! Sites (PoPs) and the nodes that stand in them.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV6};
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,7 @@ pub enum Tier {
 /// Whether a node takes part, as Apache Traffic Control means these words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Status {
     /// In use whatever its health.
     Online,
@@ -50,6 +51,9 @@ impl Status {
 }
 
 /// One server of the CDN.
+///
+/// A node that is reached over both families of addresses has its IPv4 address in `http` and `https` and its IPv6 one
+/// in `http6` and `https6`; one that has only one family writes it in the first two.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Node {
@@ -63,6 +67,15 @@ pub struct Node {
     /// Where it answers HTTPS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub https: Option<SocketAddr>,
+    /// Where it answers plain HTTP over IPv6, beside an `http` of IPv4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http6: Option<SocketAddrV6>,
+    /// Where it answers HTTPS over IPv6, beside an `https` of IPv4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https6: Option<SocketAddrV6>,
+    /// Where monitors read its `/metrics`: its admin port, as they reach it. Without it nothing is known of its load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<SocketAddr>,
     /// Its share of the keys relative to the other nodes of its site; 1 is usual, must be above 0.
     #[serde(default = "one")]
     pub weight: f64,

@@ -60,7 +60,25 @@ fn check_addresses(node: &Node, at: &str, taken: &mut Taken, complaints: &mut Co
             "give `http`, `https` or both, such as \"192.0.2.1:80\"",
         );
     }
-    for (field, address) in [("http", node.http), ("https", node.https)] {
+    for (first, second, also) in [
+        ("http", node.http, node.http6),
+        ("https", node.https, node.https6),
+    ] {
+        if also.is_some() && !second.is_some_and(|address| address.is_ipv4()) {
+            complaints.add(
+                format!("{at}.{first}6"),
+                format!("stands beside an address of IPv4, and `{first}` is none"),
+                format!("write the IPv4 address in `{first}`, or the IPv6 one there and leave this out"),
+            );
+        }
+    }
+    for (field, address) in [
+        ("http", node.http),
+        ("https", node.https),
+        ("http6", node.http6.map(SocketAddr::V6)),
+        ("https6", node.https6.map(SocketAddr::V6)),
+        ("admin", node.admin),
+    ] {
         let Some(address) = address else { continue };
         let at = format!("{at}.{field}");
         if address.ip().is_unspecified() || address.ip().is_multicast() || address.port() == 0 {

@@ -7,10 +7,7 @@ use std::{fmt::Display, io::Write};
 
 use model::Moment;
 
-use super::{
-    text::{self, Care},
-    timestamp::timestamp,
-};
+use super::text::{self, Care};
 
 /// A line that is being written.
 pub(super) struct Line<'a> {
@@ -67,7 +64,7 @@ impl<'a> Line<'a> {
 
     /// A moment, as RFC 3339 has it.
     pub(super) fn moment(&mut self, key: &'static str, moment: Moment) {
-        self.literal(key, &timestamp(moment));
+        self.literal(key, &moment.rfc3339_bytes());
     }
 
     /// What shows itself without anything that needs escaping, such as an address.

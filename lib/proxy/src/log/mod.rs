@@ -15,7 +15,6 @@ mod metrics;
 mod queue;
 mod record;
 mod text;
-mod timestamp;
 mod writer;
 
 use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};

@@ -1,15 +1,27 @@
-//! When a request came, as RFC 3339 has it: `2026-03-01T12:00:00.250Z`.
+//! Moments as RFC 3339 writes them: `2026-03-01T12:00:00.250Z`.
 
-use model::Moment;
+use crate::Moment;
 
 /// Length of a time stamp.
 const TIMESTAMP_BYTES: usize = 24;
 /// The last moment with four digits for its year.
 const LAST: Moment = Moment(253_402_300_799_999);
 
-/// A moment as a time stamp in UTC, with milliseconds.
-pub(super) fn timestamp(moment: Moment) -> [u8; TIMESTAMP_BYTES] {
-    let moment = moment.min(LAST);
+impl Moment {
+    /// This moment as a time stamp in UTC, with milliseconds (RFC 3339). What lies beyond the year 9999 is its end.
+    #[must_use]
+    pub fn to_rfc3339(self) -> String {
+        self.rfc3339_bytes().into_iter().map(char::from).collect()
+    }
+
+    /// The same, without an allocation.
+    #[must_use]
+    pub fn rfc3339_bytes(self) -> [u8; TIMESTAMP_BYTES] {
+        write(self.min(LAST))
+    }
+}
+
+fn write(moment: Moment) -> [u8; TIMESTAMP_BYTES] {
     let (year, month, day) = date(moment.seconds() / 86_400);
     let second = moment.seconds() % 86_400;
     let mut text = *b"0000-00-00T00:00:00.000Z";
@@ -64,7 +76,7 @@ mod tests {
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
             (u64::MAX, "9999-12-31T23:59:59.999Z"),
         ] {
-            assert_eq!(timestamp(Moment(milliseconds)), expected.as_bytes());
+            assert_eq!(Moment(milliseconds).to_rfc3339(), expected);
         }
     }
 
