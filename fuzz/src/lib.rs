@@ -1,7 +1,7 @@
 //! What must hold of any bytes. Each property is a function that panics where it does not; the fuzz targets call it
 //! with bytes that reach new code, and tests of the rooms call it with a bounded number of random ones and with the corpus.
 //!
-//! The readers of HTTP/1 are small files without dependencies of their own. They are taken in by path, so that fuzzing
+//! The readers of HTTP/1 and of events are small files without dependencies of their own. They are taken in by path, so that fuzzing
 //! them does not build a whole proxy.
 #![allow(dead_code, unreachable_pub, reason = "files that are taken in by path have more than is used here")]
 
@@ -14,6 +14,11 @@ pub mod request_head;
 #[path = "../properties/chunked_body.rs"]
 pub mod chunked_body;
 
+#[path = "../properties/events.rs"]
+pub mod event_stream;
+
+#[path = "../../lib/daemon/src/events/mod.rs"]
+mod events;
 #[path = "../../lib/proxy/src/framing/mod.rs"]
 mod framing;
 mod headers;

@@ -1,4 +1,4 @@
-//! Metrics: one registry, made once in `main` and passed down, with what holds for any process in it.
+//! Metrics: one registry, made once in `main` and passed down, with what holds for any process and machine in it.
 
 use std::sync::Mutex;
 
@@ -9,11 +9,13 @@ use prometheus::{Counter, Encoder, Gauge, IntGauge, IntGaugeVec, Opts, TextEncod
 
 pub use prometheus::Registry;
 
+use crate::machine::MachineMetrics;
+
 /// The content type of what [`encode`] gives.
 pub(crate) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
-/// A registry that already tells of the process (`process_*`, the names every dashboard knows) and of the build
-/// (`millrace_build_info`).
+/// A registry that already tells of the process (`process_*`, the names every dashboard knows), of the machine
+/// (`millrace_machine_*`) and of the build (`millrace_build_info`).
 ///
 /// # Errors
 /// When the version cannot be a label, which no version is.
@@ -24,6 +26,7 @@ pub fn registry(version: &str) -> Result<Registry, prometheus::Error> {
     build.with_label_values(&[version]).set(1);
     registry.register(Box::new(build))?;
     registry.register(Box::new(ProcessMetrics::new()?))?;
+    registry.register(Box::new(MachineMetrics::new()?))?;
     Ok(registry)
 }
 
@@ -121,7 +124,8 @@ impl Collector for ProcessMetrics {
     }
 }
 
-fn saturating(count: u64) -> i64 {
+/// A count as a gauge has it.
+pub(crate) fn saturating(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 

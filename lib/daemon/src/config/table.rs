@@ -53,9 +53,7 @@ impl<'d> Table<'d> {
     #[must_use]
     pub fn required<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         let Some(value) = self.ask(key) else {
-            if !matches!(self.entries, Entries::NoTable) {
-                self.complain(key, "is missing", &self.where_to_add(key));
-            }
+            self.complain_missing(key);
             return None;
         };
         self.read(key, value)
@@ -121,17 +119,37 @@ impl<'d> Table<'d> {
         Some(path)
     }
 
+    /// As [`secret`](Table::secret), for one that has to be named.
+    #[must_use]
+    pub fn required_secret(&self, key: &str) -> Option<Secret> {
+        if self.ask(key).is_none() {
+            self.complain_missing(key);
+        }
+        self.secret(key)
+    }
+
     /// Where a secret is found ([`Document::check_outside`] looks), if one is named.
     #[must_use]
     pub fn secret(&self, key: &str) -> Option<Secret> {
-        if let Some(value) = self.ask(key)
-            && !value.get_ref().is_table()
-        {
-            // Whatever it is, it may be the secret itself: the complaint must not repeat it.
-            let advice =
-                "write { file = \"…\" } or { environment = \"…\" }: a secret does not stand in this file";
-            self.complain(key, &found(value), advice);
-            return None;
+        if let Some(value) = self.ask(key) {
+            let Some(entries) = value.get_ref().as_table() else {
+                // Whatever it is, it may be the secret itself: the complaint must not repeat it.
+                let advice =
+                    "write { file = \"…\" } or { environment = \"…\" }: a secret does not stand in this file";
+                self.complain(key, &found(value), advice);
+                return None;
+            };
+            let places = ["file", "environment"];
+            if let Some((stray, _)) = entries
+                .iter()
+                .find(|(name, _)| !places.contains(&&**name.get_ref()))
+            {
+                let advice = format!("known here: {}", places.join(", "));
+                let (offset, at) = (stray.span().start, join(&self.path(key), stray.get_ref()));
+                self.document
+                    .complain(offset, at, "unknown key".to_owned(), advice);
+                return None;
+            }
         }
         let secret: Secret = self.optional(key)?;
         self.document
@@ -194,6 +212,12 @@ impl<'d> Table<'d> {
             what.to_owned(),
             advice.to_owned(),
         );
+    }
+
+    fn complain_missing(&self, key: &str) {
+        if !matches!(self.entries, Entries::NoTable) {
+            self.complain(key, "is missing", &self.where_to_add(key));
+        }
     }
 
     fn ask(&self, key: &str) -> Option<&'d Spanned<DeValue<'d>>> {

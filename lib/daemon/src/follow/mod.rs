@@ -27,7 +27,7 @@ use crate::config::Secret;
 use crate::process::Failure;
 
 pub use pace::Pace;
-pub use source::Source;
+pub use source::{Source, read_source};
 
 /// The largest document that is read. One of a thousand nodes and as many services has a hundredth of it.
 const MAX_DOCUMENT_BYTES: u64 = 64 * 1024 * 1024;

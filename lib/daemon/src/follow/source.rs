@@ -10,7 +10,7 @@ use ureq::http::Uri;
 use super::fetch::Fetcher;
 use super::file::Watched;
 use super::pace::Pace;
-use crate::config::Secret;
+use crate::config::{Secret, Table};
 
 /// A path, or an `http://` or `https://` URL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +73,32 @@ impl fmt::Display for Source {
             Source::Url(url) => f.write_str(url),
         }
     }
+}
+
+/// Reads where a document comes from, `key`, and the token that is shown there, `<key>_token`, if there is one. A token
+/// is for whoever asks for one over TLS; elsewhere it would be read on the way, or by nobody.
+#[must_use]
+pub fn read_source(table: &Table<'_>, key: &str) -> Option<(Source, Option<Secret>)> {
+    let source: Option<Source> = table.required(key);
+    let token_key = format!("{key}_token");
+    let token = table.secret(&token_key);
+    if token.is_some() {
+        match &source {
+            Some(Source::File(_)) => {
+                table.complain(
+                    &token_key,
+                    &format!("the {key} is a file"),
+                    "leave it out, or follow a URL",
+                );
+            }
+            Some(Source::Url(url)) if url.starts_with("http://") => {
+                let advice = format!("write https:// in {key}");
+                table.complain(&token_key, "would be sent in the clear", &advice);
+            }
+            Some(Source::Url(_)) | None => {}
+        }
+    }
+    Some((source?, token))
 }
 
 /// How to look.

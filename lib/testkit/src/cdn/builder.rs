@@ -165,6 +165,9 @@ impl CdnBuilder {
                 site,
                 http: Some(addresses.http),
                 https: addresses.https,
+                http6: None,
+                https6: None,
+                admin: Some(addresses.admin),
                 weight: 1.0,
                 status: Status::default(),
             };
