@@ -84,17 +84,7 @@ mod tests {
     #[test]
     fn a_stray_key_in_any_table_of_any_sample_is_refused_with_its_line() {
         for sample in samples() {
-            let changed = samples::with_stray_keys(sample);
-            assert!(changed.len() >= 7, "{sample}");
-            for (line, text) in changed {
-                let complaints = read(&text).unwrap_err();
-                let expected = format!("edge.toml:{line}: ");
-                let one = complaints.lines().count() == 1;
-                assert!(
-                    one && complaints.starts_with(&expected) && complaints.contains("unknown key"),
-                    "{complaints}"
-                );
-            }
+            samples::check_stray_keys(sample, "edge.toml", 7, read);
         }
     }
 
@@ -225,6 +215,21 @@ mod tests {
                 "[tls]\nhsts = \"800d\"",
                 "tls.hsts: is longer than two years",
             ),
+            (
+                "[upstream]",
+                "[monitors]\nservers = [\"http://192.0.2.1:8070\"]\ntoken = { environment = \"TOKEN\" }\n[upstream]",
+                "monitors.token: would be sent in the clear to http://192.0.2.1:8070",
+            ),
+            (
+                "[upstream]",
+                "[monitors]\nservers = [\"http://[::1]:1\", \"http://[::1]:1/\"]\n[upstream]",
+                "monitors.servers: names http://[::1]:1 twice",
+            ),
+            (
+                "[upstream]",
+                "[monitors]\nservers = [\"monitor.example:8070\"]\n[upstream]",
+                "write http://host:port or https://host:port",
+            ),
             ("1GiB", "1MiB", "cache.disks[0].size: is too small"),
             (
                 "size = \"1GiB\"",
@@ -247,9 +252,44 @@ mod tests {
                 "cache.disk: is not read any more; write [[cache.disks]] instead of [cache.disk]",
             ),
         ] {
-            let text = LOCAL[0].replace(find, replace);
+            let text = without_monitors().replace(find, replace);
             let complaints = read(&text).unwrap_err();
             assert!(complaints.contains(says), "{says}: {complaints}");
         }
+    }
+
+    /// A local edge that tells nobody how it is: `[monitors]` is its last table.
+    fn without_monitors() -> &'static str {
+        LOCAL[0]
+            .split_once("\n[monitors]")
+            .expect("the local edges tell monitors")
+            .0
+    }
+
+    #[test]
+    fn monitors_are_told_of_by_url_and_no_more_than_nine() {
+        let text = |count: usize| {
+            let servers: Vec<String> = (1..=count)
+                .map(|port| format!("http://localhost:{port}"))
+                .collect();
+            let token = "token = { environment = \"TOKEN\" }";
+            format!(
+                "{}\n[monitors]\nservers = {servers:?}\n{token}\n",
+                without_monitors()
+            )
+        };
+        let (config, _) = read(&text(9)).unwrap();
+        assert_eq!(config.node.monitors.servers.len(), 9);
+        assert!(config.node.monitors.token.is_some());
+        let complaints = read(&text(10)).unwrap_err();
+        assert!(
+            complaints.contains("monitors.servers: has 10 entries; write 9 or fewer"),
+            "{complaints}"
+        );
+        let (config, _) = read(without_monitors()).unwrap();
+        assert!(
+            config.node.monitors.servers.is_empty(),
+            "nobody is told by default"
+        );
     }
 }

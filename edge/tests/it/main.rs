@@ -13,6 +13,8 @@ mod drain;
 mod early;
 mod failure;
 mod hand_over;
+mod health;
+mod heartbeats;
 mod interim;
 mod invalidation;
 mod log;

@@ -26,6 +26,14 @@ fn the_counters_say_what_the_answers_were() {
         ["hit", "miss", "pass", "local"].map(|result| results(&cdn, EDGE, result)),
         [3.0, 1.0, 1.0, 0.0]
     );
+    let bytes = |result: &str| {
+        let labels = [("service", "demo"), ("tier", "edge"), ("result", result)];
+        daemon.metric("millrace_response_body_bytes_total", &labels)
+    };
+    assert_eq!(
+        ["hit", "miss", "collapsed", "local"].map(bytes),
+        [3000.0, 1000.0, 0.0, 0.0]
+    );
     assert_eq!(
         daemon.metric("millrace_response_body_bytes_total", &[("service", "demo")]),
         4000.0

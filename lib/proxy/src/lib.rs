@@ -7,11 +7,13 @@
 //! - A node of a strict service never connects to an origin unless it is a parent.
 
 pub mod app;
+pub mod condition;
 pub mod config;
 pub mod flow;
 pub mod framing;
 pub mod front;
 pub mod headers;
+pub mod heartbeat;
 pub mod log;
 pub mod metrics;
 pub mod node;

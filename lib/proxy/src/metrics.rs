@@ -76,6 +76,7 @@ pub struct Metrics {
     pub misdirected: IntCounter,
     /// Objects sent as they are because too many were being compressed.
     pub compressions_refused: IntCounter,
+    health_checks: IntCounterVec,
     /// Snapshots refused because they would not compile for this node.
     pub worlds_refused: IntCounter,
 }
@@ -85,8 +86,7 @@ pub struct Metrics {
 pub struct ServiceMetrics {
     by_class: [IntCounter; 5],
     by_result: [IntCounter; 8],
-    /// Body bytes sent to clients.
-    pub bytes: IntCounter,
+    bytes_by_result: [IntCounter; 8],
     /// Answers that ended before their body did.
     pub cut: IntCounter,
     /// Times an answer went on from a new fill after the cache had lost its bytes.
@@ -128,9 +128,9 @@ impl Metrics {
             bytes: IntCounterVec::new(
                 Opts::new(
                     "millrace_response_body_bytes_total",
-                    "Body bytes sent to clients.",
+                    "Body bytes sent to clients, by how the cache took part. hit + stale + revalidated + collapsed over all but local is the offload in bytes: what upstream links are spared.",
                 ),
-                &["service", "tier"],
+                &["service", "tier", "result"],
             )?,
             cut: IntCounterVec::new(
                 Opts::new(
@@ -200,6 +200,13 @@ impl Metrics {
                 "millrace_misdirected_requests_total",
                 "Requests for a host no service answers to (421). Steady growth means DNS points names here that the snapshot does not know.",
             )?,
+            health_checks: IntCounterVec::new(
+                Opts::new(
+                    "millrace_health_checks_total",
+                    "Times /healthz of this node was asked, by what it said. None for a minute: monitors and load balancers do not reach it.",
+                ),
+                &["state"],
+            )?,
             worlds_refused: IntCounter::new(
                 "millrace_snapshots_unusable_total",
                 "Snapshots that passed their check but do not place this node. Worry: the node serves by an old one.",
@@ -219,8 +226,18 @@ impl Metrics {
         registry.register(Box::new(metrics.early_refreshes.clone()))?;
         registry.register(Box::new(metrics.collapses_timed_out.clone()))?;
         registry.register(Box::new(metrics.misdirected.clone()))?;
+        registry.register(Box::new(metrics.health_checks.clone()))?;
         registry.register(Box::new(metrics.worlds_refused.clone()))?;
+        // Both are there before the first is counted.
+        let _ = [false, true].map(|draining| metrics.health_checks(draining));
         Ok(metrics)
+    }
+
+    /// The counter of health checks that were answered so.
+    #[must_use]
+    pub fn health_checks(&self, draining: bool) -> IntCounter {
+        let state = if draining { "draining" } else { "serving" };
+        self.health_checks.with_label_values(&[state])
     }
 
     /// The counters of `service` on a node of `tier`.
@@ -235,7 +252,8 @@ impl Metrics {
                 .map(|class| self.requests.with_label_values(&[service, tier, class])),
             by_result: CacheResult::ALL
                 .map(|result| self.results.with_label_values(&[service, tier, result.as_str()])),
-            bytes: self.bytes.with_label_values(&[service, tier]),
+            bytes_by_result: CacheResult::ALL
+                .map(|result| self.bytes.with_label_values(&[service, tier, result.as_str()])),
             cut: self.cut.with_label_values(&[service, tier]),
             resumed: self.resumed.with_label_values(&[service, tier]),
             invalidations: self.invalidations.with_label_values(&[service, tier]),
@@ -266,10 +284,11 @@ impl ServiceMetrics {
         OpenTunnel(self.tunnels_open.clone())
     }
 
-    /// Counts one answer.
-    pub fn count(&self, status: http::StatusCode, result: CacheResult) {
+    /// Counts one answer and the bytes of its body.
+    pub fn count(&self, status: http::StatusCode, result: CacheResult, bytes: u64) {
         let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
         self.by_class[class].inc();
         self.by_result[result as usize].inc();
+        self.bytes_by_result[result as usize].inc_by(bytes);
     }
 }

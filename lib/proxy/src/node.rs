@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use cache::Cache;
 use tokio::sync::Semaphore;
 
+use crate::condition::Condition;
 use crate::log::{AccessLog, CoreWriter};
 use crate::metrics::Metrics;
 use crate::upstream::Upstreams;
@@ -25,6 +26,8 @@ pub struct Node {
     pub compressions: Semaphore,
     /// How long a request waits for what another has asked upstream for; then it asks for itself.
     pub collapse_timeout: Duration,
+    /// How the node is, by its own word.
+    pub condition: Arc<Condition>,
     /// What the life of a request counts.
     pub metrics: Metrics,
     /// Where requests are logged, if anywhere.

@@ -44,6 +44,28 @@ pub fn with_stray_keys(sample: &str) -> Vec<(usize, String)> {
     changed
 }
 
+/// Holds the reader of a sample to complain of a stray key in any of its tables, of nothing else, and with its line.
+///
+/// `read` gives all complaints as text, in which the sample is called `file`.
+///
+/// # Panics
+/// With the complaints that are otherwise, or when the sample has fewer than `least` tables.
+pub fn check_stray_keys<T>(sample: &str, file: &str, least: usize, read: impl Fn(&str) -> Result<T, String>) {
+    let changed = with_stray_keys(sample);
+    assert!(changed.len() >= least, "{} tables in {sample}", changed.len());
+    for (line, text) in changed {
+        let Err(complaints) = read(&text) else {
+            panic!("a stray key in line {line} is taken")
+        };
+        let expected = format!("{file}:{line}: ");
+        let one = complaints.lines().count() == 1;
+        assert!(
+            one && complaints.starts_with(&expected) && complaints.contains("unknown key"),
+            "{complaints}"
+        );
+    }
+}
+
 /// Every setting of a sample, in order.
 #[must_use]
 pub fn settings(sample: &str) -> Vec<Setting> {
@@ -184,7 +206,10 @@ fn without_positions(path: &str) -> String {
 }
 
 fn is_key(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@ use crate::node::Core;
 pub(super) fn record(core: &Core, request: &Request<'_>, trail: &Trail, protocol: Protocol) {
     let total = request.started.elapsed();
     count(trail);
-    let Some(log) = &core.log else { return };
+    let Some(log) = core.log.as_ref().filter(|_| !trail.is_health_check) else {
+        return;
+    };
     let identity = &trail.world.identity;
     let content_id = trail
         .service
@@ -55,8 +57,7 @@ fn count(trail: &Trail) {
     let (Some(service), Some(status)) = (&trail.service, trail.status) else {
         return;
     };
-    service.metrics.count(status, trail.cache);
-    service.metrics.bytes.inc_by(trail.bytes);
+    service.metrics.count(status, trail.cache, trail.bytes);
     if trail.cut {
         service.metrics.cut.inc();
     }

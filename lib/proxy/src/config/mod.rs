@@ -7,11 +7,13 @@ mod cache;
 mod knob;
 mod listen;
 mod log;
+mod monitors;
 mod node;
 mod upstream;
 
 pub use cache::{CacheConfig, DiskConfig, cache};
 pub use listen::{hsts, listen_edge, listen_parent};
 pub use log::access_log;
+pub use monitors::{MonitorsConfig, monitors};
 pub use node::{NodeConfig, node};
 pub use upstream::{UpstreamConfig, upstream};

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use daemon::config::{Secret, Table};
-use daemon::follow::Source;
+use daemon::follow::{Source, read_source};
 use daemon::log::Level;
 
-use super::{CacheConfig, UpstreamConfig, access_log, cache, upstream};
+use super::{CacheConfig, MonitorsConfig, UpstreamConfig, access_log, cache, monitors, upstream};
 use crate::headers::Pseudonym;
 use crate::log::AccessLogConfig;
 
@@ -32,23 +32,26 @@ pub struct NodeConfig {
     pub access_log: Option<AccessLogConfig>,
     /// How upstreams are asked.
     pub upstream: UpstreamConfig,
+    /// Who is told how the node is.
+    pub monitors: MonitorsConfig,
 }
 
-/// Reads the top level, `[cache]`, `[access_log]` and `[upstream]`.
+/// Reads the top level, `[cache]`, `[access_log]`, `[upstream]` and `[monitors]`.
 #[must_use]
 pub fn node(root: &Table<'_>) -> Option<NodeConfig> {
     let name = name(root);
-    let snapshot = root.required("snapshot");
-    let snapshot_token = snapshot_token(root, snapshot.as_ref());
+    let snapshot = read_source(root, "snapshot");
     let state = root.required("state");
     let admin = root.required("admin");
     let log_level = root.or("log_level", Level::default());
     let cache = cache(root);
     let access_log = access_log(root);
     let upstream = upstream(root);
+    let monitors = monitors(root);
+    let (snapshot, snapshot_token) = snapshot?;
     Some(NodeConfig {
         name: name?,
-        snapshot: snapshot?,
+        snapshot,
         snapshot_token,
         state: state?,
         admin: admin?,
@@ -56,6 +59,7 @@ pub fn node(root: &Table<'_>) -> Option<NodeConfig> {
         cache: cache?,
         access_log: access_log?,
         upstream,
+        monitors,
     })
 }
 
@@ -72,27 +76,4 @@ fn name(root: &Table<'_>) -> Option<Pseudonym> {
             None
         }
     }
-}
-
-/// A token is for whoever asks for one over TLS; elsewhere it would be read on the way, or by nobody.
-fn snapshot_token(root: &Table<'_>, snapshot: Option<&Source>) -> Option<Secret> {
-    let token = root.secret("snapshot_token")?;
-    match snapshot {
-        Some(Source::File(_)) => {
-            root.complain(
-                "snapshot_token",
-                "the snapshot is a file",
-                "leave it out, or follow a URL",
-            );
-        }
-        Some(Source::Url(url)) if url.starts_with("http://") => {
-            root.complain(
-                "snapshot_token",
-                "would be sent in the clear",
-                "write https:// in snapshot",
-            );
-        }
-        Some(Source::Url(_)) | None => {}
-    }
-    Some(token)
 }

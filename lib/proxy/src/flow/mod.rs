@@ -22,6 +22,7 @@ pub mod downstream;
 pub mod encode;
 pub mod fetch;
 mod freshen;
+mod health;
 mod invalidate;
 pub mod outgoing;
 pub mod own;
@@ -76,7 +77,7 @@ pub async fn serve<D: Downstream>(core: &Arc<Core>, request: &Request<'_>, downs
         trail: &mut trail,
     };
     let ended = match routed {
-        Ok(Routed { service, target }) => {
+        Ok(Routed::Content { service, target }) => {
             reply.trail.service = Some(service.clone());
             reply.trail.target = Some(target.clone());
             let key = Key::new(&service.name, target.as_str());
@@ -92,6 +93,7 @@ pub async fn serve<D: Downstream>(core: &Arc<Core>, request: &Request<'_>, downs
             .serve()
             .await
         }
+        Ok(Routed::Health) => Box::pin(reply.tell_health()).await,
         Err((refusal, service)) => {
             reply.trail.service = service;
             Box::pin(reply.refuse(&refusal)).await

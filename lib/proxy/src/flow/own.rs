@@ -1,4 +1,4 @@
-//! Answers that this node gives itself: refusals, redirects, and failures of upstreams.
+//! Answers that this node gives itself: refusals, redirects, failures of upstreams, and how it is.
 
 use std::collections::VecDeque;
 
@@ -14,6 +14,12 @@ use crate::headers::proxy_status::PROXY_STATUS;
 use crate::headers::{ErrorType, ProxyStatus, date};
 use crate::metrics::CacheResult;
 
+/// What a person is told.
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// What a program is told.
+pub(super) const JSON: &str = "application/json";
+
 impl<D: Downstream> Reply<'_, '_, D> {
     /// Answers a request that is not answered by content.
     pub(super) async fn refuse(&mut self, refusal: &Refusal) -> Result<(), ClientGone> {
@@ -25,7 +31,8 @@ impl<D: Downstream> Reply<'_, '_, D> {
         if let Some(error) = refusal.error() {
             fields.push((PROXY_STATUS, ProxyStatus::new(self.node(), error).value()));
         }
-        self.answer(refusal.status(), fields, &refusal.message()).await
+        self.answer(refusal.status(), fields, TEXT, &refusal.message())
+            .await
     }
 
     /// Answers a request whose upstream failed, when nothing stored can stand in.
@@ -54,17 +61,19 @@ impl<D: Downstream> Reply<'_, '_, D> {
             StatusCode::SERVICE_UNAVAILABLE => "too many requests wait for upstream; try again\n",
             _ => "upstream gave no usable answer\n",
         };
-        self.answer(failure.status, fields, message).await
+        self.answer(failure.status, fields, TEXT, message).await
     }
 
     fn node(&self) -> &str {
         self.trail.world.identity.node.as_str()
     }
 
-    async fn answer(
+    /// Sends an answer that is nowhere stored, and no client is to store either.
+    pub(super) async fn answer(
         &mut self,
         status: StatusCode,
         mut fields: Vec<(HeaderName, HeaderValue)>,
+        content_type: &'static str,
         message: &str,
     ) -> Result<(), ClientGone> {
         fields.push((header::DATE, date::value(self.request.now)));
@@ -73,10 +82,7 @@ impl<D: Downstream> Reply<'_, '_, D> {
         let body = if status == StatusCode::NO_CONTENT {
             Body::None
         } else {
-            fields.push((
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("text/plain; charset=utf-8"),
-            ));
+            fields.push((header::CONTENT_TYPE, HeaderValue::from_static(content_type)));
             let length = message.len() as u64;
             if *self.request.method == Method::HEAD {
                 Body::Withheld(Some(length))

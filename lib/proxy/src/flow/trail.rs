@@ -36,6 +36,8 @@ pub struct Trail {
     pub first_byte: Option<Duration>,
     /// Whether the answer ended before its body did.
     pub cut: bool,
+    /// Whether it asked how this node is: such come every few seconds, are counted apart and not logged.
+    pub is_health_check: bool,
 }
 
 impl Trail {
@@ -55,6 +57,7 @@ impl Trail {
             error: None,
             first_byte: None,
             cut: false,
+            is_health_check: false,
         }
     }
 }

@@ -45,12 +45,27 @@ impl Settings {
         self
     }
 
-    fn literal(&mut self, table: &str, key: &str, value: impl Display) -> &mut Settings {
+    /// Sets a value as TOML has it, such as a list: `settings.literal("monitors", "servers", "[\"http://…\"]")`.
+    pub fn literal(&mut self, table: &str, key: &str, value: impl Display) -> &mut Settings {
         self.tables
             .entry(table.to_owned())
             .or_default()
             .insert(key.to_owned(), value.to_string());
         self
+    }
+
+    /// Every table, as TOML.
+    pub(super) fn tables_as_text(&self) -> String {
+        let mut text = String::new();
+        for (table, keys) in &self.tables {
+            let lines: String = keys
+                .iter()
+                .map(|(key, value)| format!("{key} = {value}\n"))
+                .collect();
+            // Writing to a string cannot fail.
+            let _ = write!(text, "\n[{table}]\n{lines}");
+        }
+        text
     }
 }
 
@@ -104,14 +119,7 @@ pub(super) fn config(
         own_folder.join("state"),
         addresses.admin
     );
-    for (table, keys) in &settings.tables {
-        let lines: String = keys
-            .iter()
-            .map(|(key, value)| format!("{key} = {value}\n"))
-            .collect();
-        // Writing to a string cannot fail.
-        let _ = write!(text, "\n[{table}]\n{lines}");
-    }
+    text.push_str(&settings.tables_as_text());
     for (number, size) in settings.disks.iter().enumerate() {
         let device = cache_device(own_folder, number);
         let _ = write!(text, "\n[[cache.disks]]\ndevice = {device:?}\nsize = {size:?}\n");

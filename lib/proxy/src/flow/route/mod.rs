@@ -20,15 +20,23 @@ use crate::world::{ServiceWorld, World};
 
 pub use methods::Methods;
 
+/// What is asked of a node under its own name to hear how it is.
+pub const HEALTH_PATH: &str = "/healthz";
+
 /// The methods that every service answers; the value of `Allow` where there are no others.
 pub const ALLOWED_METHODS: &str = "GET, HEAD, OPTIONS";
 
-/// A request that found its service.
-pub struct Routed {
-    /// The service.
-    pub service: Arc<ServiceWorld>,
-    /// What it asks for, normalised.
-    pub target: Target,
+/// Where a request goes.
+pub enum Routed {
+    /// To the content of a service.
+    Content {
+        /// The service.
+        service: Arc<ServiceWorld>,
+        /// What it asks for, normalised.
+        target: Target,
+    },
+    /// To this node itself, which says how it is.
+    Health,
 }
 
 /// Why a request is not answered by content.
@@ -129,12 +137,18 @@ impl Refusal {
     }
 }
 
-/// Finds the service and the target, or says why not. The service comes along with a refusal once it is known.
+/// Finds the service and the target, or that the node itself is asked, or says why not. The service comes along with a refusal once it is known.
 ///
 /// # Errors
 ///
 /// The reason the request is not answered by content.
 pub fn route(world: &World, request: &Request<'_>) -> Result<Routed, (Refusal, Option<Arc<ServiceWorld>>)> {
+    if request.target == HEALTH_PATH && names_node(world, request) {
+        return match *request.method {
+            Method::GET | Method::HEAD => Ok(Routed::Health),
+            _ => Err((Refusal::Method(HeaderValue::from_static("GET, HEAD")), None)),
+        };
+    }
     if request.method == Method::CONNECT {
         return Err((Refusal::Method(HeaderValue::from_static(ALLOWED_METHODS)), None));
     }
@@ -151,12 +165,22 @@ pub fn route(world: &World, request: &Request<'_>) -> Result<Routed, (Refusal, O
         return Err((Refusal::Misdirected, None));
     };
     match guard(world, service, request) {
-        Ok(target) => Ok(Routed {
+        Ok(target) => Ok(Routed::Content {
             service: service.clone(),
             target,
         }),
         Err(refusal) => Err((refusal, Some(service.clone()))),
     }
+}
+
+/// Whether the host is this node's own name, on any port. Every other host is a service's matter, so that none loses a
+/// path to its node.
+fn names_node(world: &World, request: &Request<'_>) -> bool {
+    let Some(authority) = request.authority else {
+        return false;
+    };
+    let (name, port) = authority.split_once(':').unwrap_or((authority, ""));
+    port.bytes().all(|byte| byte.is_ascii_digit()) && name.eq_ignore_ascii_case(world.identity.node.as_str())
 }
 
 fn guard(world: &World, service: &ServiceWorld, request: &Request<'_>) -> Result<Target, Refusal> {

@@ -18,7 +18,7 @@ const SNAPSHOT: &str = r#"{
     },
     "services": {
         "plain": {
-            "hosts": ["plain.example"], "origins": [{ "url": "http://origin.example" }], "plain_http": "serve"
+            "hosts": ["plain.example", "edge-1"], "origins": [{ "url": "http://origin.example" }], "plain_http": "serve"
         },
         "redirected": { "hosts": ["*.tls.example"], "origins": [{ "url": "http://origin.example" }] },
         "refused": {
@@ -50,7 +50,8 @@ fn outcome(world: &World, method: &str, authority: Option<&str>, target: &str, f
         started: Instant::now(),
     };
     match route(world, &request) {
-        Ok(routed) => format!("{} {}", routed.service.name, routed.target.as_str()),
+        Ok(Routed::Content { service, target }) => format!("{} {}", service.name, target.as_str()),
+        Ok(Routed::Health) => "health".to_owned(),
         Err((refusal, _)) => {
             let field = refusal.field().map(|(_, value)| value);
             format!(
@@ -97,6 +98,33 @@ fn a_request_finds_its_service_or_its_refusal() {
             "308 https://x.tls.example/a?token=1",
         ),
         ("GET", Some("tls-only.example"), "/a", "403 "),
+    ] {
+        assert_eq!(
+            outcome(&world, method, authority, target, &none),
+            expected,
+            "{method} {authority:?} {target}"
+        );
+    }
+}
+
+#[test]
+fn a_node_that_is_asked_by_its_own_name_says_how_it_is() {
+    let world = world("edge-1", Tier::Edge);
+    let none = HeaderMap::new();
+    for (method, authority, target, expected) in [
+        ("GET", Some("edge-1"), "/healthz", "health"),
+        ("HEAD", Some("Edge-1:8443"), "/healthz", "health"),
+        ("POST", Some("edge-1"), "/healthz", "405 GET, HEAD"),
+        ("OPTIONS", Some("edge-1"), "/healthz", "405 GET, HEAD"),
+        // A service of the same name keeps the rest of its paths, and every other service this one.
+        ("GET", Some("edge-1"), "/healthz/", "plain /healthz/"),
+        ("GET", Some("edge-1"), "/a", "plain /a"),
+        ("GET", Some("plain.example"), "/healthz", "plain /healthz"),
+        ("GET", Some("tls-only.example"), "/healthz", "403 "),
+        ("GET", Some("parent-1"), "/healthz", "421 "),
+        ("GET", Some("edge-1@plain.example"), "/healthz", "400 "),
+        ("GET", Some("edge-1:1@plain.example"), "/healthz", "400 "),
+        ("GET", None, "/healthz", "400 "),
     ] {
         assert_eq!(
             outcome(&world, method, authority, target, &none),

@@ -2,17 +2,15 @@
 //!
 //! Edge and parent differ in what they are told, not in how they are put together.
 
+mod storage;
+
 use std::error::Error;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use cache::Cache;
-use cache::disk::{DiskMetrics, Options};
-use cache::disks::{Disks, HealthMetrics, Plan, Tolerance};
 use cache::relay::Relay;
 use daemon::admin::{Admin, Readiness};
 use daemon::follow::{Follow, Follower, Opened, Pace};
@@ -24,8 +22,10 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::app::App;
-use crate::config::{CacheConfig, DiskConfig, NodeConfig, UpstreamConfig};
+use crate::condition::Condition;
+use crate::config::{NodeConfig, UpstreamConfig};
 use crate::front::{CoreIndex, FrontConfig, FrontDoor, Running};
+use crate::heartbeat::{Beating, Heartbeats};
 use crate::log::{self, AccessLog};
 use crate::metrics::Metrics;
 use crate::node::{Core, Node};
@@ -35,9 +35,6 @@ use crate::world::World;
 
 /// How long the access log may take for its last lines when the daemon ends.
 const LOG_PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long the cache's disk may take to seal and flush when the daemon ends.
-const CACHE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The core that probes upstreams for all.
 const PROBING_CORE: CoreIndex = CoreIndex(0);
@@ -63,6 +60,7 @@ struct Ready {
     settings: Settings,
     registry: Registry,
     metrics: Metrics,
+    heartbeats: Option<Heartbeats>,
     world: Arc<ArcSwap<World>>,
     snapshot: Opened,
 }
@@ -105,6 +103,7 @@ fn read(settings: Settings) -> Result<Ready, Failure> {
     if let Some(file) = &settings.node.upstream.exchange.ca_file {
         check_ca_file(file).map_err(Failure::Configuration)?;
     }
+    let heartbeats = Heartbeats::prepare(&settings.node.name, &settings.node.monitors, &registry)?;
     let world = Arc::new(ArcSwap::from_pointee(World::empty(
         settings.node.name.clone(),
         settings.tier,
@@ -146,6 +145,7 @@ fn read(settings: Settings) -> Result<Ready, Failure> {
         settings,
         registry,
         metrics,
+        heartbeats,
         world,
         snapshot,
     })
@@ -158,6 +158,8 @@ struct Serving {
     running: Running,
     readiness: Readiness,
     follower: Follower,
+    /// Where monitors are told how it is.
+    beating: Option<Beating>,
 }
 
 impl Ready {
@@ -167,6 +169,7 @@ impl Ready {
             settings,
             registry,
             metrics,
+            heartbeats,
             world,
             snapshot,
         } = self;
@@ -190,13 +193,16 @@ impl Ready {
             })
             .transpose()
             .map_err(|error| Failure::running("the access log", error))?;
+        let (cache, disks) = storage::open(&settings.node.cache, &registry)?;
+        let condition = Arc::new(Condition::new(daemon::clock::now_millis(), disks));
         let node = Arc::new(Node {
             world,
-            cache: open_cache(&settings.node.cache, &registry)?,
+            cache,
             upstreams: Upstreams::new(&settings.node.upstream, &registry)
                 .map_err(|error| Failure::running("upstreams", error))?,
             compressions: Semaphore::new(compressions_at_once()),
             collapse_timeout: settings.node.upstream.collapse_timeout,
+            condition,
             metrics,
             log,
             hsts: settings.hsts,
@@ -211,6 +217,10 @@ impl Ready {
             .start()
             .map_err(|error| Failure::running("the snapshot is not followed", error))?;
         readiness.set(true, "serving");
+        let beating = heartbeats
+            .map(|heartbeats| heartbeats.start(node.condition.clone()))
+            .transpose()
+            .map_err(|error| Failure::running("heartbeats do not begin", error))?;
         tracing::info!(http = ?running.http(), https = ?running.https(), "serving");
         Ok(Serving {
             settings,
@@ -218,6 +228,7 @@ impl Ready {
             running,
             readiness,
             follower,
+            beating,
         })
     }
 }
@@ -259,47 +270,6 @@ async fn probe(core: Arc<Core>, interval: Duration) {
     probe::run(&core.node.upstreams, &core.connections, world, now, interval).await;
 }
 
-fn plan(disk: &DiskConfig, registry: &Registry) -> prometheus::Result<Plan> {
-    let metrics = DiskMetrics::register(registry, &disk.device.to_string_lossy())?;
-    let plan = Plan::file(
-        disk.device.clone(),
-        disk.size_bytes,
-        disk.io,
-        Options {
-            s_share: disk.probation_share,
-            drive_writes_per_day: disk.drive_writes_per_day,
-            ..Options::default()
-        },
-        metrics,
-    );
-    Ok(Plan {
-        weight: plan.weight * disk.weight,
-        ..plan
-    })
-}
-
-fn open_cache(config: &CacheConfig, registry: &Registry) -> Result<Cache, Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::running("the cache does not open", error);
-    let disks = if config.disks.is_empty() {
-        None
-    } else {
-        let plans = config.disks.iter().map(|disk| plan(disk, registry));
-        let plans: Vec<Plan> = plans
-            .collect::<prometheus::Result<_>>()
-            .map_err(|error| failed(&error))?;
-        let health = HealthMetrics::register(registry).map_err(|error| failed(&error))?;
-        let tolerance = Tolerance {
-            probe_interval: config.disk_probe_interval,
-            ..Tolerance::default()
-        };
-        let disks = Disks::open(plans, tolerance, health)
-            .map_err(|error| Failure::running("a cache disk does not open", error))?;
-        Some(disks)
-    };
-    let metrics = cache::Metrics::new(registry).map_err(|error| failed(&error))?;
-    Ok(Cache::new(config.limits, disks, metrics))
-}
-
 impl Serving {
     /// Does what it is told until it is told to end.
     fn attend(&self, signals: &Signals) {
@@ -318,9 +288,10 @@ impl Serving {
     /// Sees everybody out and puts everything away.
     fn drain(self) {
         tracing::info!(connections = self.running.open_connections(), "draining");
+        self.node.condition.drain();
         self.readiness.set(false, "draining");
         // First, so that a successor can take the devices over while we see the last clients out.
-        let closing = close_cache(&self.node.cache);
+        let closing = storage::close(&self.node.cache);
         let drained = self.running.drain(self.settings.front.drain_timeout);
         match closing.map(JoinHandle::join) {
             Ok(Ok(Ok(()))) => {}
@@ -334,6 +305,9 @@ impl Serving {
         {
             tracing::warn!("the access log's disk hangs; its last lines are lost");
         }
+        if let Some(beating) = self.beating {
+            beating.farewell();
+        }
         tracing::info!(cut = drained.cut, "ended");
     }
 }
@@ -341,19 +315,4 @@ impl Serving {
 /// How many objects may be compressed at once: by half of the cores, one at least.
 fn compressions_at_once() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
-}
-
-/// Seals the cache's devices and lets go of them, beside what else is done.
-fn close_cache(cache: &Cache) -> io::Result<JoinHandle<io::Result<()>>> {
-    let cache = cache.clone();
-    let close = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()?;
-        let closed = runtime.block_on(async { tokio::time::timeout(CACHE_PATIENCE, cache.close()).await });
-        closed.map_err(|_| io::Error::other("a device hangs"))
-    };
-    std::thread::Builder::new()
-        .name("close-cache".to_owned())
-        .spawn(close)
 }
