@@ -14,6 +14,7 @@ pub use rustls_pki_types::CertificateDer;
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
+    pem: String,
 }
 
 /// A certificate and its key, in PEM.
@@ -49,13 +50,18 @@ impl Authority {
         let key = KeyPair::generate().expect("the ring provider makes P-256 keys");
         let certificate = params
             .self_signed(&key)
-            .expect("the parameters above are complete")
-            .der()
-            .clone();
+            .expect("the parameters above are complete");
         Authority {
             issuer: Issuer::new(params, key),
-            certificate,
+            pem: certificate.pem(),
+            certificate: certificate.der().clone(),
         }
+    }
+
+    /// Its own certificate, for the files of daemons that are to trust it.
+    #[must_use]
+    pub fn certificate_pem(&self) -> &str {
+        &self.pem
     }
 
     /// A certificate for `names` (host names or IP addresses).

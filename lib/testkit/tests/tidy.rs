@@ -12,6 +12,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("proxy", &["cache", "model", "daemon"]),
     ("edge", &["proxy", "cache", "model", "daemon"]),
     ("parent", &["proxy", "cache", "model", "daemon"]),
+    ("monitor", &["model", "daemon"]),
     ("testkit", &["model"]),
     ("loadtest", &["testkit", "cache", "model", "daemon"]),
 ];
@@ -411,7 +412,7 @@ impl Source {
     }
 
     fn is_test_file(&self) -> bool {
-        self.path.contains("/tests/")
+        self.path.contains("/tests/") || self.path.ends_with("/tests.rs")
     }
 
     /// Where the unit tests begin, in bytes.

@@ -10,6 +10,7 @@ use model::service::{
 };
 use model::{Compression, Node, Period, Service, Site, Size, Snapshot, Status, Tier};
 
+use super::monitors::{self, Monitors, Place};
 use super::settings::{self, Addresses, Settings};
 use super::{Cdn, Member};
 use crate::certificates::Authority;
@@ -27,7 +28,8 @@ pub struct CdnBuilder {
     origins: usize,
     services: Vec<(String, Change<Service>)>,
     settings: Vec<(Tier, Change<Settings>)>,
-    /// By the name of the tier.
+    monitors: Monitors,
+    /// By the name of the tier, and of the monitors'.
     binaries: BTreeMap<&'static str, Binary>,
 }
 
@@ -41,7 +43,13 @@ impl CdnBuilder {
             origins: 1,
             services: Vec::new(),
             settings: Vec::new(),
+            monitors: Monitors {
+                count: 0,
+                settings: monitors::usual(),
+                tables: String::new(),
+            },
             binaries: BTreeMap::from([
+                ("monitor", Binary::of("monitor", "millrace-monitor")),
                 (tier_name(Tier::Edge), Binary::of("edge", "millrace-edge")),
                 (tier_name(Tier::Parent), Binary::of("parent", "millrace-parent")),
             ]),
@@ -109,6 +117,36 @@ impl CdnBuilder {
         self
     }
 
+    /// Adds `count` monitors, `monitor-1` and so on, that watch all nodes and each other; every node keeps a stream of
+    /// heartbeats to each of them.
+    #[must_use]
+    pub fn monitors(mut self, count: usize) -> CdnBuilder {
+        self.monitors.count = count;
+        self
+    }
+
+    /// Changes the settings of every monitor.
+    #[must_use]
+    pub fn monitor_settings(mut self, change: impl FnOnce(&mut Settings)) -> CdnBuilder {
+        change(&mut self.monitors.settings);
+        self
+    }
+
+    /// Adds tables, as TOML, to the file of every monitor.
+    #[must_use]
+    pub fn monitor_tables(mut self, text: &str) -> CdnBuilder {
+        self.monitors.tables.push_str(text);
+        self
+    }
+
+    /// Takes the binary of the monitors from `path`.
+    #[must_use]
+    pub fn monitor_binary(mut self, path: &str) -> CdnBuilder {
+        let binary = Binary::of("monitor", "millrace-monitor").at(path);
+        self.binaries.insert("monitor", binary);
+        self
+    }
+
     /// Starts everything and waits until every daemon is ready.
     ///
     /// # Panics
@@ -152,7 +190,16 @@ impl CdnBuilder {
             nodes: BTreeMap::new(),
             services,
         };
-        let mut members = BTreeMap::new();
+        let mut members = monitor_members(
+            &self.monitors,
+            &self.binaries["monitor"],
+            folder.path(),
+            &authority,
+        );
+        let monitors: Vec<String> = members
+            .values()
+            .map(|monitor| format!("http://{}", monitor.addresses.http))
+            .collect();
         for (name, tier, site) in self.nodes {
             let (http, https, admin) = (Port::claim(), Port::claim(), Port::claim());
             let addresses = Addresses {
@@ -174,10 +221,13 @@ impl CdnBuilder {
             snapshot.nodes.insert(name.clone(), node);
             let own_folder = folder.path().join(&name);
             std::fs::create_dir(&own_folder).expect("the temporary folder is ours");
-            let own_settings = by_tier
+            let mut own_settings = by_tier
                 .get(tier_name(tier))
                 .cloned()
                 .unwrap_or_else(|| settings::usual(tier));
+            if !monitors.is_empty() {
+                own_settings.literal("monitors", "servers", format!("{monitors:?}"));
+            }
             let config = own_folder.join("config.toml");
             let text = settings::config(
                 &own_settings,
@@ -212,6 +262,47 @@ impl CdnBuilder {
         cdn.write_snapshot();
         cdn
     }
+}
+
+/// The monitors, their files written.
+fn monitor_members(
+    monitors: &Monitors,
+    binary: &Binary,
+    folder: &Path,
+    authority: &Authority,
+) -> BTreeMap<String, Member> {
+    let claim = || (Port::claim(), Port::claim(), Port::claim());
+    let ports: Vec<(Port, Port, Port)> = (0..monitors.count).map(|_| claim()).collect();
+    let place = |(number, (http, _, admin)): (usize, &(Port, Port, Port))| Place {
+        name: format!("monitor-{}", number + 1),
+        http: http.address(),
+        admin: admin.address(),
+    };
+    let places: Vec<Place> = ports.iter().enumerate().map(place).collect();
+    let mut members = BTreeMap::new();
+    for (number, (http, spare, admin)) in ports.into_iter().enumerate() {
+        let name = places[number].name.clone();
+        let own_folder = folder.join(&name);
+        std::fs::create_dir(&own_folder).expect("the temporary folder is ours");
+        let config = own_folder.join("config.toml");
+        let text = monitors::config(monitors, number, &places, folder, &own_folder, authority);
+        std::fs::write(&config, text).expect("the temporary folder is ours");
+        let addresses = Addresses {
+            http: http.address(),
+            https: None,
+            admin: admin.address(),
+        };
+        let member = Member {
+            name: name.clone(),
+            addresses,
+            config,
+            binary: binary.clone(),
+            daemon: None,
+            _ports: [http, spare, admin],
+        };
+        members.insert(name, member);
+    }
+    members
 }
 
 impl Member {

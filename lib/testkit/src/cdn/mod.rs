@@ -10,6 +10,7 @@
 //! ```
 
 mod builder;
+mod monitors;
 mod settings;
 
 use std::collections::BTreeMap;

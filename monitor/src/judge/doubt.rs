@@ -1,0 +1,170 @@
+//! Whether this monitor should believe its own eyes. When many nodes of several sites fail at once, or its peers are out
+//! of sight, the likelier explanation is that its own network is broken.
+//!
+//! A disaster that is real is seen by the other monitors too: a monitor that hears from enough of them that they see the
+//! same believes it at once. One that cannot be told believes it after a while: it would be useless for ever otherwise.
+
+use std::time::Duration;
+
+use model::Moment;
+
+/// Failures that begin within this time began "at once".
+const AT_ONCE: Duration = Duration::from_secs(10);
+/// More than this share of a site's nodes has to fail.
+const SHARE: f64 = 0.3;
+/// Of at least so many sites.
+const SITES: usize = 2;
+/// The longest that a monitor doubts what nobody can confirm.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// What the monitor sees of its surroundings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outlook {
+    /// Of each site: its watched nodes, and since when those of them fail that do.
+    pub(crate) sites: Vec<(usize, Vec<Moment>)>,
+    /// Peers that are configured.
+    pub(crate) peers: usize,
+    /// Peers that were heard lately.
+    pub(crate) peers_heard: usize,
+    /// Peers heard that see at least half of the failing nodes fail as well.
+    pub(crate) peers_that_see_the_same: usize,
+    /// Some nodes were not probed yet.
+    pub(crate) starting: bool,
+}
+
+/// The doubt of one monitor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Doubt {
+    /// Since when many fail, while they do.
+    since: Option<Moment>,
+    /// What was doubted turned out to be so.
+    believed: bool,
+}
+
+impl Doubt {
+    /// Why the monitor abstains; `None` when it may be believed.
+    pub(crate) fn judge(&mut self, now: Moment, outlook: &Outlook) -> Option<String> {
+        let many = self.many_fail(now, outlook);
+        let seen_alike = outlook.peers_that_see_the_same;
+        let majority = |monitors: usize| 2 * monitors > 1 + outlook.peers;
+        if many {
+            let since = *self.since.get_or_insert(now);
+            self.believed |= (seen_alike > 0 && majority(1 + seen_alike)) || now.since(since) >= LONGEST;
+        } else {
+            *self = Doubt::default();
+        }
+        if outlook.starting {
+            return Some("it has just started and has not seen all nodes yet".to_owned());
+        }
+        if !majority(1 + outlook.peers_heard) {
+            return Some(format!(
+                "it hears {} of its {} peers",
+                outlook.peers_heard, outlook.peers
+            ));
+        }
+        (many && !self.believed).then(|| {
+            format!(
+                "more than {:.0} % of {SITES} sites or more failed at once",
+                SHARE * 100.0
+            )
+        })
+    }
+
+    fn many_fail(&self, now: Moment, outlook: &Outlook) -> bool {
+        let began = self.since.unwrap_or(now);
+        let failing = |since: &&Moment| self.since.is_some() || began.since(**since) < AT_ONCE;
+        let sites = outlook.sites.iter().filter(|(nodes, failures)| {
+            let count = failures.iter().filter(failing).count();
+            count as f64 > SHARE * *nodes as f64
+        });
+        sites.count() >= SITES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment::from_seconds(1000 + seconds)
+    }
+
+    /// Three sites of four nodes, of which these many fail since then; both peers are heard.
+    fn outlook(failing: [usize; 3], since: Moment) -> Outlook {
+        Outlook {
+            sites: failing.iter().map(|count| (4, vec![since; *count])).collect(),
+            peers: 2,
+            peers_heard: 2,
+            ..Outlook::default()
+        }
+    }
+
+    #[test]
+    fn one_site_may_fail_whole_and_two_raise_doubt() {
+        let mut doubt = Doubt::default();
+        assert_eq!(doubt.judge(at(0), &outlook([4, 1, 1], at(0))), None);
+        assert!(
+            doubt
+                .judge(at(0), &outlook([2, 2, 0], at(0)))
+                .unwrap()
+                .contains("failed at once")
+        );
+    }
+
+    #[test]
+    fn failures_one_after_another_over_minutes_raise_none() {
+        let slow = Outlook {
+            sites: vec![(4, vec![at(0), at(60)]), (4, vec![at(120), at(180)])],
+            ..outlook([0, 0, 0], at(0))
+        };
+        assert_eq!(Doubt::default().judge(at(181), &slow), None);
+    }
+
+    #[test]
+    fn doubt_lasts_as_long_as_they_fail_and_a_minute_at_most() {
+        let mut doubt = Doubt::default();
+        let many = outlook([4, 4, 4], at(0));
+        for second in 0..60 {
+            assert!(doubt.judge(at(second), &many).is_some(), "at {second}");
+        }
+        assert_eq!(doubt.judge(at(60), &many), None);
+        assert_eq!(doubt.judge(at(61), &outlook([0, 0, 0], at(0))), None);
+        assert!(
+            doubt.judge(at(70), &outlook([4, 4, 4], at(70))).is_some(),
+            "a new one is doubted anew"
+        );
+    }
+
+    #[test]
+    fn what_a_peer_sees_as_well_is_believed_at_once() {
+        let mut doubt = Doubt::default();
+        let many = outlook([4, 4, 0], at(0));
+        assert!(doubt.judge(at(0), &many).is_some());
+        let confirmed = Outlook {
+            peers_that_see_the_same: 1,
+            ..many
+        };
+        assert_eq!(doubt.judge(at(1), &confirmed), None);
+    }
+
+    #[test]
+    fn a_monitor_that_hears_no_peer_abstains_and_a_lone_one_does_not() {
+        let mut doubt = Doubt::default();
+        let cut_off = Outlook {
+            peers_heard: 0,
+            ..outlook([0, 0, 0], at(0))
+        };
+        assert!(doubt.judge(at(0), &cut_off).unwrap().contains("0 of its 2 peers"));
+        let one_left = Outlook {
+            peers_heard: 1,
+            ..cut_off.clone()
+        };
+        assert_eq!(doubt.judge(at(0), &one_left), None);
+        let lone = Outlook {
+            peers: 0,
+            peers_heard: 0,
+            ..cut_off
+        };
+        assert_eq!(doubt.judge(at(0), &lone), None);
+    }
+}
