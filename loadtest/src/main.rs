@@ -7,11 +7,13 @@ mod content;
 mod histogram;
 mod measure;
 mod memory;
+mod monitor;
 mod origin;
 mod own;
 mod play;
 mod programs;
 mod scrape;
+mod screenshot;
 mod stop;
 mod table;
 mod up;
@@ -38,12 +40,17 @@ enum Command {
     /// Simulate, check and stress the cache engine
     #[command(subcommand)]
     Cache(cache::Command),
+    /// Make monitors notice what fails, and measure what watching costs them
+    #[command(subcommand)]
+    Monitor(monitor::Command),
     /// Serve demo content, count requests, and misbehave on request
     Origin(origin::Options),
     /// Compare the edge with nginx, Traffic Server and Varnish, side by side on this machine
     Compare(compare::Options),
     /// Watch many HLS titles through the edges and check every byte
     Play(play::Options),
+    /// Take a picture of a page, such as a monitor's, with headless Chromium
+    Screenshot(screenshot::Options),
     /// Start a whole CDN on this machine and show what it does
     Up(up::Options),
 }
@@ -57,9 +64,11 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match arguments.command {
             Command::Cache(command) => cache::run(command).await,
+            Command::Monitor(command) => monitor::run(command).await,
             Command::Origin(options) => origin::run(options).await,
             Command::Compare(options) => compare::run(options).await,
             Command::Play(options) => play::run(options).await,
+            Command::Screenshot(options) => screenshot::run(&options).await,
             Command::Up(options) => up::run(options).await,
         }
     });

@@ -87,6 +87,12 @@ impl Process {
         self.child.wait().await
     }
 
+    /// Whether it has ended, however it did.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        // What cannot be asked is nobody's process any more.
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Asks it to end (SIGTERM).
     pub(crate) fn ask_to_end(&self) {
         // It may have ended already; then there is nothing to ask.

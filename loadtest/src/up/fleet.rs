@@ -142,6 +142,25 @@ impl Fleet {
         first(ends.collect()).await
     }
 
+    /// As [`Fleet::death`], and lets go of the member: the others go on. Never, when nobody is left. Cancel-safe.
+    pub(crate) async fn loss(&mut self) -> String {
+        let told = self.death().await;
+        let mut left = Vec::new();
+        for mut running in self.running.drain(..) {
+            if running.process.has_ended() {
+                continue;
+            }
+            left.push(running);
+        }
+        self.running = left;
+        told
+    }
+
+    /// Whether nobody is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
     /// The process ids by name.
     pub(crate) fn ids(&self) -> impl Iterator<Item = (&str, i32)> {
         self.running

@@ -59,7 +59,7 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
     let mut fleet = started?;
     print!("\n{}\n{}\n", show::nodes(&plan), show::suggestions(&plan));
     let outcome = tokio::select! {
-        death = fleet.death() => Err(death),
+        lost = lose_all(&mut fleet) => Err(lost),
         () = stop.requested() => Ok(()),
         never = watch::totals(&plan) => match never {},
     };
@@ -74,6 +74,19 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
             killed.join(", ")
         )),
         outcome => outcome,
+    }
+}
+
+/// Says of each daemon that ends how it did: a CDN goes on without it, and its monitors show it. Returns when nobody is
+/// left.
+async fn lose_all(fleet: &mut Fleet) -> String {
+    loop {
+        let lost = fleet.loss().await;
+        println!("\n{lost}");
+        if fleet.is_empty() {
+            return "every daemon has ended".to_owned();
+        }
+        println!("The others go on.");
     }
 }
 

@@ -19,6 +19,8 @@ const ORIGIN: &str = "origin";
 pub(crate) struct Plan {
     /// In the order in which they are shown.
     pub(crate) nodes: Vec<NodePlan>,
+    /// Those who watch them.
+    pub(crate) monitors: Vec<MonitorPlan>,
     /// Where the demo origin listens.
     pub(crate) origin: SocketAddr,
     /// What the origin serves.
@@ -50,8 +52,19 @@ pub(crate) struct NodePlan {
     pub(crate) fill_bytes: u64,
 }
 
+/// One monitor.
+#[derive(Debug)]
+pub(crate) struct MonitorPlan {
+    pub(crate) name: String,
+    /// Its API and its page.
+    pub(crate) http: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    /// Its configuration file.
+    pub(crate) config: PathBuf,
+}
+
 impl Plan {
-    /// Reads `cdn.json` and the TOML file of each node that it names.
+    /// Reads `cdn.json`, the TOML file of each node that it names, and those of the monitors: `monitor*.toml`.
     ///
     /// # Errors
     ///
@@ -75,12 +88,7 @@ impl Plan {
         for (name, node) in &snapshot.nodes {
             let config = folder.join(format!("{name}.toml"));
             let table = table(&config)?;
-            let admin = admin(&table).ok_or_else(|| {
-                format!(
-                    "{}: there is no admin address; write admin = \"127.0.0.1:9101\"",
-                    config.display()
-                )
-            })?;
+            let admin = admin(&table, &config)?;
             collect_certificates(&table, &mut certificates);
             nodes.push(NodePlan {
                 name: name.clone(),
@@ -96,6 +104,7 @@ impl Plan {
         }
         Ok(Plan {
             nodes,
+            monitors: monitors(folder)?,
             origin,
             media: folder.join("media"),
             library,
@@ -122,6 +131,12 @@ impl Plan {
                     address,
                     by: format!("{} ({what})", node.name),
                 }));
+            }
+        }
+        for monitor in &self.monitors {
+            for (address, what) in [(monitor.http, "http"), (monitor.admin, "admin")] {
+                let by = format!("{} ({what})", monitor.name);
+                wanted.push(Wanted { address, by });
             }
         }
         wanted
@@ -157,17 +172,31 @@ impl Plan {
                 Tier::Parent => ("millrace-parent", 1),
                 Tier::Edge => ("millrace-edge", 2),
             };
-            let mut command = Command::new(program(programs, binary)?);
-            command.arg("--config").arg(&node.config);
-            members.push(Member {
-                name: node.name.clone(),
+            members.push(self.daemon(
+                &node.name,
                 rank,
-                command,
-                log: self.logs.join(format!("{}.log", node.name)),
-                ready: (node.admin, "/ready"),
-            });
+                program(programs, binary)?,
+                &node.config,
+                node.admin,
+            ));
+        }
+        for monitor in &self.monitors {
+            let program = program(programs, "millrace-monitor")?;
+            members.push(self.daemon(&monitor.name, 3, program, &monitor.config, monitor.admin));
         }
         Ok(members)
+    }
+
+    fn daemon(&self, name: &str, rank: u8, program: PathBuf, config: &Path, admin: SocketAddr) -> Member {
+        let mut command = Command::new(program);
+        command.arg("--config").arg(config);
+        Member {
+            name: name.to_owned(),
+            rank,
+            command,
+            log: self.logs.join(format!("{name}.log")),
+            ready: (admin, "/ready"),
+        }
     }
 }
 
@@ -198,8 +227,46 @@ fn table(path: &Path) -> Result<toml::Table, String> {
 }
 
 /// `admin = "address"`.
-fn admin(table: &toml::Table) -> Option<SocketAddr> {
-    table.get("admin")?.as_str()?.parse().ok()
+fn admin(table: &toml::Table, config: &Path) -> Result<SocketAddr, String> {
+    let admin = table.get("admin").and_then(|admin| admin.as_str()?.parse().ok());
+    admin.ok_or_else(|| {
+        format!(
+            "{}: there is no admin address; write admin = \"127.0.0.1:9101\"",
+            config.display()
+        )
+    })
+}
+
+/// The monitors described in `folder`, by name.
+fn monitors(folder: &Path) -> Result<Vec<MonitorPlan>, String> {
+    let unreadable = |error: std::io::Error| format!("{} cannot be read: {error}", folder.display());
+    let mut monitors = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let config = entry.map_err(unreadable)?.path();
+        let name = config
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .unwrap_or_default();
+        if !name.starts_with("monitor") || config.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let table = table(&config)?;
+        let http = || table.get("listen")?.get("http")?.get(0)?.as_str()?.parse().ok();
+        let http = http().ok_or_else(|| {
+            format!(
+                "{}: there is no address of its API; write http = [\"127.0.0.1:8070\"] to [listen]",
+                config.display()
+            )
+        })?;
+        monitors.push(MonitorPlan {
+            name: name.to_owned(),
+            http,
+            admin: admin(&table, &config)?,
+            config: config.clone(),
+        });
+    }
+    monitors.sort_by(|left, right| left.name.cmp(&right.name));
+    Ok(monitors)
 }
 
 /// A size of the table `[cache]`.
@@ -254,7 +321,8 @@ mod tests {
         let mut ports: Vec<u16> = plan.ports().iter().map(|wanted| wanted.address.port()).collect();
         ports.sort_unstable();
         let fixed = [
-            8080, 8081, 8082, 8090, 8180, 8181, 8443, 8444, 8445, 9101, 9102, 9103, 9121, 9122,
+            8070, 8071, 8072, 8080, 8081, 8082, 8090, 8180, 8181, 8443, 8444, 8445, 9101, 9102, 9103, 9121,
+            9122, 9141, 9142, 9143,
         ];
         assert_eq!(ports, fixed);
         assert_eq!(plan.certificates.len(), 1);

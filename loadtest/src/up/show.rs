@@ -29,6 +29,15 @@ pub(crate) fn nodes(plan: &Plan) -> String {
             ]
         })
         .collect();
+    rows.extend(plan.monitors.iter().map(|monitor| {
+        vec![
+            monitor.name.clone(),
+            String::new(),
+            format!("http://{}", monitor.http),
+            format!("http://{}", monitor.admin),
+            "ready".to_owned(),
+        ]
+    }));
     rows.push(vec![
         "origin".to_owned(),
         String::new(),
@@ -64,6 +73,12 @@ pub(crate) fn suggestions(plan: &Plan) -> String {
     ));
     if let Some(admin) = admin {
         text.push_str(&format!("  curl http://{admin}/metrics\n"));
+    }
+    if let Some(monitor) = plan.monitors.first() {
+        text.push_str(&format!(
+            "  curl http://{}/v1/state                            # how every node is; the same as a page at /\n",
+            monitor.http
+        ));
     }
     text.push_str("Ctrl-C stops everything.\n");
     text

@@ -27,17 +27,22 @@ fn a_whole_cdn_starts_serves_and_stops_without_a_trace() {
 }
 
 #[test]
-fn a_daemon_that_dies_is_named_and_takes_everything_down() {
+fn a_daemon_that_dies_is_named_and_the_others_go_on() {
     let described = Described::new();
     let mut up = described.up();
     up.await_text(SERVING);
     kill_process(process_of(&described, "parent-ams-1"), Signal::KILL).unwrap();
-    assert_eq!(up.await_end().code(), Some(1));
+    up.await_text("The others go on.");
     let output = up.output();
     assert!(
         output.contains("parent-ams-1 ended by itself: signal: 9"),
         "{output}"
     );
+    assert_eq!(described.cdn.http("edge-ams-1").get("/hello.txt").status(), 502);
+    kill_process(process_of(&described, "edge-ams-1"), Signal::KILL).unwrap();
+    up.await_text("edge-ams-1 ended by itself: signal: 9");
+    up.signal(Signal::TERM);
+    assert_eq!(up.await_end().code(), Some(0), "{}", up.output());
     described.expect_free_ports();
 }
 

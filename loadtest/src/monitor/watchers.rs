@@ -1,0 +1,125 @@
+//! Three monitors of a CDN of our own: their files, their start, and what they say.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::client::ask;
+use crate::own;
+use crate::up::fleet::Member;
+
+/// As many as a CDN should have.
+pub(crate) const COUNT: usize = 3;
+
+/// How long a monitor may take to say what it sees.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// One monitor.
+#[derive(Clone, Debug)]
+pub(crate) struct Watcher {
+    pub(crate) name: String,
+    /// Its API.
+    pub(crate) http: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) config: PathBuf,
+}
+
+/// Writes the files of three monitors into `folder`. They follow `snapshot`, trust `certificate`, and listen at `also`
+/// too; `tables` is added to each.
+///
+/// # Errors
+///
+/// What cannot be written.
+pub(crate) fn write(
+    folder: &Path,
+    snapshot: &Path,
+    certificate: &Path,
+    also: Option<std::net::Ipv4Addr>,
+    tables: &str,
+) -> Result<Vec<Watcher>, String> {
+    let ports = own::free_ports(2 * COUNT)?;
+    let watchers: Vec<Watcher> = ports
+        .chunks_exact(2)
+        .enumerate()
+        .map(|(number, ports)| Watcher {
+            name: format!("monitor-own-{}", number + 1),
+            http: ports[0],
+            admin: ports[1],
+            config: folder.join(format!("monitor-own-{}.toml", number + 1)),
+        })
+        .collect();
+    for watcher in &watchers {
+        let mut listens = vec![watcher.http.to_string()];
+        listens.extend(also.map(|ip| format!("{ip}:{}", watcher.http.port())));
+        let peers: String = watchers
+            .iter()
+            .filter(|peer| peer.name != watcher.name)
+            .map(|peer| {
+                format!(
+                    "[[peers]]\nname = \"{}\"\nurl = \"http://{}\"\n\n",
+                    peer.name, peer.http
+                )
+            })
+            .collect();
+        let text = format!(
+            "name = \"{name}\"\nsnapshot = {snapshot}\nstate = {state}\nadmin = \"{admin}\"\n\n\
+             [listen]\nhttp = {listens}\n\n{peers}\
+             [probe]\nca_file = {certificate}\nserver_name = \"localhost\"\n\n{tables}",
+            name = watcher.name,
+            snapshot = json!(snapshot),
+            state = json!(folder.join(&watcher.name)),
+            admin = watcher.admin,
+            listens = json!(listens),
+            certificate = json!(certificate),
+        );
+        fs::write(&watcher.config, text)
+            .map_err(|error| format!("{} cannot be written: {error}", watcher.config.display()))?;
+    }
+    Ok(watchers)
+}
+
+impl Watcher {
+    /// The process to be started, from the folder of our programs.
+    pub(crate) fn member(&self, programs: &Path, logs: &Path) -> Member {
+        let mut command = Command::new(programs.join("millrace-monitor"));
+        command.arg("--config").arg(&self.config);
+        Member {
+            name: self.name.clone(),
+            rank: 3,
+            command,
+            log: logs.join(format!("{}.log", self.name)),
+            ready: (self.admin, "/ready"),
+        }
+    }
+
+    /// What it sees, and what all see together.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub(crate) async fn state(&self) -> Result<Value, String> {
+        let (status, text) = ask(self.http, Method::GET, "/v1/state", Bytes::new(), PATIENCE).await?;
+        if status != StatusCode::OK {
+            return Err(format!("{} answers /v1/state with {status}", self.name));
+        }
+        serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", self.name))
+    }
+
+    /// How all monitors together see a node: its state, and the kind of cause.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub(crate) async fn merged(&self, node: &str) -> Result<(String, String), String> {
+        let state = self.state().await?;
+        let node = &state["merged"]["nodes"][node];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Ok((text(&node["state"]), text(&node["cause"]["kind"])))
+    }
+}
