@@ -43,7 +43,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader of events of at most `most` bytes each.
+    /// A reader of events of at most `most` bytes each, as they come over the wire. What is no UTF-8 in them is replaced.
     #[must_use]
     pub fn new(most: usize) -> Reader {
         Reader {
