@@ -126,14 +126,19 @@ impl Cache {
         if self.fills.is_uncacheable(key) {
             return LookUp::Uncacheable;
         }
-        let Some(cell) = self.tiers.cell_from_disk(key, evictions.0).await else {
-            return LookUp::Absent;
+        let fills = Arc::clone(&self.fills);
+        // Another may have read it between our look into RAM and now.
+        let known = move |key: &Key| fills.whole_in_ram(key);
+        let fills = Arc::clone(&self.fills);
+        // Within the read: it is in RAM before the read is over, so that who comes later finds it there.
+        let keep = move |cell: Cell| {
+            fills.know_version(cell.head.version);
+            match fills.is_purged(&cell.head) {
+                true => None,
+                false => fills.keep_read(cell, evictions),
+            }
         };
-        self.fills.know_version(cell.head.version);
-        if self.tiers.purges.judge(&cell.head) == Fate::Hard {
-            return LookUp::Absent;
-        }
-        let kept = self.fills.keep_read(cell, evictions);
+        let kept = self.tiers.cell_from_disk(key, evictions.0, known, keep).await;
         let Some(cell) = kept.and_then(|cell| self.fills.admit(cell)) else {
             return LookUp::Absent;
         };

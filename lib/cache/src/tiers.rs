@@ -207,11 +207,23 @@ impl Tiers {
         Some(bytes)
     }
 
-    /// The head of `key` from disk, with the whole body when it is small.
-    pub(crate) async fn cell_from_disk(self: &Arc<Tiers>, key: &Key, evictions: u64) -> Option<Cell> {
+    /// The head of `key` from disk, with the whole body when it is small, as `keep` has put it into RAM; or what is
+    /// `known` by the time it would be read.
+    pub(crate) async fn cell_from_disk(
+        self: &Arc<Tiers>,
+        key: &Key,
+        evictions: u64,
+        known: impl Fn(&Key) -> Option<Cell> + Clone + Send + 'static,
+        keep: impl Fn(Cell) -> Option<Cell> + Clone + Send + 'static,
+    ) -> Option<Cell> {
         let read = || {
-            let (tiers, key) = (Arc::clone(self), key.clone());
-            async move { tiers.read_cell(&key).await }
+            let (tiers, key, known, keep) = (Arc::clone(self), key.clone(), known.clone(), keep.clone());
+            async move {
+                if let Some(cell) = known(&key) {
+                    return Some(cell);
+                }
+                tiers.read_cell(&key).await.and_then(keep)
+            }
         };
         self.cells.once((key.clone(), evictions), read).await
     }

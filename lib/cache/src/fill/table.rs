@@ -116,6 +116,17 @@ impl Fills {
         Evictions(self.shard(key).lock().evictions)
     }
 
+    /// What is in RAM of `key`, where all its bytes can be read.
+    pub(crate) fn whole_in_ram(&self, key: &Key) -> Option<Cell> {
+        let cell = self.tiers.ram.cell(key)?;
+        (self.coverage(&cell) == Coverage::Whole).then_some(cell)
+    }
+
+    /// Whether a purge has taken what this is the head of.
+    pub(crate) fn is_purged(&self, head: &Head) -> bool {
+        self.tiers.purges.judge(head) == Fate::Hard
+    }
+
     /// Puts a cell that was read from disk into RAM, unless there is a newer one or the key was evicted meanwhile.
     /// Returns what is in RAM now.
     pub(crate) fn keep_read(&self, cell: Cell, since: Evictions) -> Option<Cell> {
