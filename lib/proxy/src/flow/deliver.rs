@@ -132,8 +132,8 @@ impl<D: Downstream> Visit<'_, '_, D> {
             self.reply.request.fields,
             object.head(),
         ) {
-            Part::Whole if object.is_growing() => object.covers(&(0..object.head().length.unwrap_or(1))),
-            Part::Whole => false,
+            // A fill that ends at this moment covers all the same: whether it grows is not asked here.
+            Part::Whole => object.covers(&(0..object.head().length.unwrap_or(1))),
             Part::Range(range) => object.covers(&range),
             Part::Unsatisfiable(_) | Part::NotModified => true,
         }
