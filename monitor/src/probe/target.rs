@@ -18,7 +18,7 @@ pub(crate) struct Target {
     pub(crate) secure: bool,
 }
 
-/// Everyone there is to probe. A node that speaks TLS is asked as its players ask it.
+/// Everyone there is to probe. A node that speaks TLS is asked as its players ask it, over each family by itself.
 pub(crate) fn targets(snapshot: &Snapshot) -> Vec<Target> {
     let watched = snapshot
         .nodes
@@ -37,16 +37,16 @@ pub(crate) fn targets(snapshot: &Snapshot) -> Vec<Target> {
 }
 
 fn addresses(node: &Node) -> Vec<(SocketAddr, bool)> {
-    let (first, second, secure) = match node.https {
-        Some(https) => (Some(https), node.https6, true),
-        None => (node.http, node.http6, false),
+    let secure = [node.https, node.https6.map(SocketAddr::V6)];
+    let plain = [node.http, node.http6.map(SocketAddr::V6)];
+    let of_family = |of: fn(&SocketAddr) -> bool| {
+        let one = |listed: [Option<SocketAddr>; 2]| listed.into_iter().flatten().find(of);
+        one(secure)
+            .map(|address| (address, true))
+            .or_else(|| one(plain).map(|address| (address, false)))
     };
-    let second = second.map(SocketAddr::V6);
-    first
-        .into_iter()
-        .chain(second)
-        .map(|address| (address, secure))
-        .collect()
+    let ipv4 = of_family(SocketAddr::is_ipv4);
+    ipv4.into_iter().chain(of_family(SocketAddr::is_ipv6)).collect()
 }
 
 #[cfg(test)]
@@ -59,6 +59,7 @@ mod tests {
             "a":{"tier":"edge","site":"s","http":"192.0.2.1:80","https":"192.0.2.1:443","https6":"[2001:db8::1]:443"},
             "b":{"tier":"parent","site":"s","http":"[2001:db8::2]:80"},
             "c":{"tier":"edge","site":"s","http":"192.0.2.3:80","status":"ADMIN_DOWN"},
+            "e":{"tier":"edge","site":"s","http":"192.0.2.5:80","https":"192.0.2.5:443","http6":"[2001:db8::5]:80"},
             "d":{"tier":"edge","site":"s","http":"192.0.2.4:80","status":"OFFLINE"}}}"#;
         let snapshot: Snapshot = serde_json::from_str(text).unwrap();
         let found: Vec<String> = targets(&snapshot)
@@ -80,6 +81,8 @@ mod tests {
                 "a ipv6 [2001:db8::1]:443 true",
                 "b ipv6 [2001:db8::2]:80 false",
                 "c ipv4 192.0.2.3:80 false",
+                "e ipv4 192.0.2.5:443 true",
+                "e ipv6 [2001:db8::5]:80 false",
             ]
         );
     }
