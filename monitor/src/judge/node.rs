@@ -183,7 +183,7 @@ impl NodeJudge {
             failing: self.failing_since.is_some(),
             ipv4: self.ipv4.as_ref().map(family_view),
             ipv6: self.ipv6.as_ref().map(family_view),
-            utilisation: self.strains.utilisation(),
+            utilisation: self.strains.utilisation(&policy.limits),
             cause: cause.or_else(|| (state.serves() && share < 1.0).then(slow_start)),
             since: self.since,
         }

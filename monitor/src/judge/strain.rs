@@ -158,10 +158,11 @@ impl Strains {
             .map(|(weight, cause)| (in_steps(weight), cause))
     }
 
-    /// How much of what it can do it does, by the scarcest of its means.
-    pub(crate) fn utilisation(&self) -> Option<f64> {
-        let means = [self.last.load_per_core, self.last.bandwidth_share];
-        means.into_iter().flatten().reduce(f64::max).map(in_steps)
+    /// How much of what it can do it does, by the scarcest of its means. What has no limit does not count.
+    pub(crate) fn utilisation(&self, limits: &Limits) -> Option<f64> {
+        let load = self.last.load_per_core.filter(|_| limits.load_per_core > 0.0);
+        let bandwidth = self.last.bandwidth_share.filter(|_| limits.bandwidth_share > 0.0);
+        load.into_iter().chain(bandwidth).reduce(f64::max).map(in_steps)
     }
 }
 
@@ -234,9 +235,17 @@ mod tests {
         let (weight, cause) = strains.verdict(&LIMITS).unwrap();
         assert_eq!((weight, cause.kind), (0.5, CauseKind::Load));
         assert!(cause.detail.contains("4.0"), "{cause}");
-        assert_eq!(strains.utilisation(), Some(4.0));
+        assert_eq!(strains.utilisation(&LIMITS), Some(4.0));
+        let of_network_alone = Limits {
+            load_per_core: 0.0,
+            ..LIMITS
+        };
+        assert_eq!(strains.utilisation(&of_network_alone), Some(1.0));
         strains.lost_sight();
-        assert_eq!((strains.verdict(&LIMITS), strains.utilisation()), (None, None));
+        assert_eq!(
+            (strains.verdict(&LIMITS), strains.utilisation(&LIMITS)),
+            (None, None)
+        );
     }
 
     #[test]
