@@ -11,7 +11,6 @@ mod feed;
 mod journal;
 mod judge;
 mod page;
-mod peers;
 mod probe;
 mod service;
 mod stats;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use daemon::admin::{Admin, Readiness};
+use daemon::certificates::Certificates;
 use daemon::connect::Trust;
 use daemon::follow::{Follow, Follower, Opened, Pace};
 use daemon::process::Failure;
@@ -21,14 +22,13 @@ use tokio::sync::{mpsc, watch};
 
 use crate::alert::Alerts;
 use crate::alerting::Alerting;
-use crate::api::{Certificates, Door, Open, Room, routes};
+use crate::api::{Door, Open, Room, routes};
 use crate::board::{self, BoardMetrics, Event, Running as Board};
 use crate::clock::Clock;
 use crate::collect::Collecting;
 use crate::config::Config;
 use crate::feed::Feed;
 use crate::journal::Journal;
-use crate::peers;
 use crate::probe::{ProbeMetrics, ProbeTls, Probing};
 use crate::stats::Stats;
 
@@ -239,9 +239,11 @@ impl Ready {
         let door = door
             .open(&routes(Arc::clone(&room)))
             .map_err(|error| Failure::running("the API does not serve", error))?;
-        tokio::spawn(hand_on(findings, events.clone()));
+        tokio::spawn(hand_on(findings, events.clone(), Event::Probed));
+        let (told, hearsay) = mpsc::channel(EVENTS_WAITING);
+        tokio::spawn(hand_on(hearsay, events.clone(), Event::Peer));
         for peer in config.peers.clone() {
-            tokio::spawn(peers::follow(peer, peer_trust.clone(), events.clone()));
+            tokio::spawn(views::follow(peer, peer_trust.clone(), told.clone()));
         }
         probing.follow(&snapshot);
         collecting.follow(&snapshot);
@@ -299,10 +301,10 @@ fn place(config: &Config) -> (usize, usize) {
     (before, config.peers.len() + 1)
 }
 
-/// Probes know nothing of the board.
-async fn hand_on(mut findings: mpsc::Receiver<crate::probe::Probed>, events: mpsc::Sender<Event>) {
-    while let Some(probed) = findings.recv().await {
-        if events.send(Event::Probed(probed)).await.is_err() {
+/// Those who see and hear know nothing of the board.
+async fn hand_on<T>(mut from: mpsc::Receiver<T>, events: mpsc::Sender<Event>, event: fn(T) -> Event) {
+    while let Some(value) = from.recv().await {
+        if events.send(event(value)).await.is_err() {
             return;
         }
     }

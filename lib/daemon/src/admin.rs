@@ -1,6 +1,9 @@
-//! The admin port: `/healthz`, `/ready`, `/metrics` and `/config`, on a thread and a runtime of its own.
+//! The admin port: `/healthz`, `/ready`, `/metrics`, `/config` and what a daemon adds, on a thread and a runtime of its
+//! own.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -14,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -29,8 +32,6 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
 /// After `accept` failed, mostly for want of file descriptors, the next try comes after this pause.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-const PATHS: &str = "/healthz, /ready, /metrics, /config";
 
 /// Whether this daemon wants to be sent work, and why (not). Clones share one state.
 #[derive(Clone, Debug)]
@@ -63,9 +64,33 @@ impl Readiness {
 }
 
 /// The bound socket of the admin port, before it serves.
-#[derive(Debug)]
 pub struct Admin {
     listener: TcpListener,
+    pages: BTreeMap<&'static str, Page>,
+}
+
+/// A page of the daemon's own: its path's query, where there is one, to its answer.
+type Page = Box<dyn Fn(Option<&str>) -> PageAnswer + Send + Sync>;
+
+/// What a page of the daemon's own answers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PageAnswer {
+    /// For programs.
+    Json(Value),
+    /// For people.
+    Text(String),
+    /// The query is wrong: in what way, and how to ask.
+    Wrong(String),
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pages = self.pages.keys().collect::<Vec<_>>();
+        f.debug_struct("Admin")
+            .field("listener", &self.listener)
+            .field("pages", &pages)
+            .finish()
+    }
 }
 
 /// What a request is answered from.
@@ -73,6 +98,7 @@ struct Room {
     registry: Registry,
     config: Bytes,
     readiness: Readiness,
+    pages: BTreeMap<&'static str, Page>,
 }
 
 impl Admin {
@@ -83,7 +109,8 @@ impl Admin {
     pub fn bind(address: SocketAddr) -> io::Result<Admin> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
-        Ok(Admin { listener })
+        let pages = BTreeMap::new();
+        Ok(Admin { listener, pages })
     }
 
     /// The address that was bound, with the port the kernel chose when it was asked for port 0.
@@ -92,6 +119,17 @@ impl Admin {
     /// What the kernel says.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// Answers `path` too, on the thread of the admin port: `page` must not take long.
+    #[must_use]
+    pub fn page(
+        mut self,
+        path: &'static str,
+        page: impl Fn(Option<&str>) -> PageAnswer + Send + Sync + 'static,
+    ) -> Admin {
+        self.pages.insert(path, Box::new(page));
+        self
     }
 
     /// Serves until the process ends, on a thread named `admin`. `config` is what `/config` shows, already masked.
@@ -110,6 +148,7 @@ impl Admin {
             registry,
             config: pretty(config),
             readiness,
+            pages: self.pages,
         });
         thread::Builder::new()
             .name("admin".to_owned())
@@ -142,7 +181,7 @@ async fn accept(listener: tokio::net::TcpListener, room: Arc<Room>) {
 
 async fn connection(stream: tokio::net::TcpStream, room: Arc<Room>) {
     let service = service_fn(|request: Request<Incoming>| {
-        let response = answer(&room, request.method(), request.uri().path());
+        let response = answer(&room, request.method(), request.uri());
         async move { Ok::<_, Infallible>(response) }
     });
     let serving = http1::Builder::new()
@@ -155,7 +194,7 @@ async fn connection(stream: tokio::net::TcpStream, room: Arc<Room>) {
     }
 }
 
-fn answer(room: &Room, method: &Method, path: &str) -> Response<Full<Bytes>> {
+fn answer(room: &Room, method: &Method, target: &Uri) -> Response<Full<Bytes>> {
     if !matches!(*method, Method::GET | Method::HEAD) {
         let mut response = json_response(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -166,7 +205,7 @@ fn answer(room: &Room, method: &Method, path: &str) -> Response<Full<Bytes>> {
             .insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    match path {
+    match target.path() {
         "/healthz" => json_response(StatusCode::OK, &json!({ "alive": true })),
         "/ready" => {
             let state = room.readiness.0.load();
@@ -188,10 +227,26 @@ fn answer(room: &Room, method: &Method, path: &str) -> Response<Full<Bytes>> {
             }
         },
         "/config" => response(StatusCode::OK, "application/json", room.config.clone()),
-        _ => json_response(
-            StatusCode::NOT_FOUND,
-            &json!({ "error": format!("there are only {PATHS}") }),
-        ),
+        path => match room.pages.get(path) {
+            Some(page) => page_response(page(target.query())),
+            None => json_response(StatusCode::NOT_FOUND, &json!({ "error": room.paths() })),
+        },
+    }
+}
+
+impl Room {
+    fn paths(&self) -> String {
+        let usual = ["/healthz", "/ready", "/metrics", "/config"];
+        let all: Vec<&str> = usual.into_iter().chain(self.pages.keys().copied()).collect();
+        format!("there are only {}", all.join(", "))
+    }
+}
+
+fn page_response(answer: PageAnswer) -> Response<Full<Bytes>> {
+    match answer {
+        PageAnswer::Json(value) => response(StatusCode::OK, "application/json", pretty(&value)),
+        PageAnswer::Text(text) => response(StatusCode::OK, "text/plain; charset=utf-8", text.into()),
+        PageAnswer::Wrong(why) => json_response(StatusCode::BAD_REQUEST, &json!({ "error": why })),
     }
 }
 

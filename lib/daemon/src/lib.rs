@@ -8,6 +8,7 @@
 
 pub mod admin;
 pub mod args;
+pub mod certificates;
 pub mod clock;
 pub mod config;
 pub mod connect;

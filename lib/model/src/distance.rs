@@ -51,6 +51,7 @@ mod tests {
             region: "somewhere".to_owned(),
             latitude,
             longitude,
+            capacity_bytes_per_second: None,
         };
         Snapshot {
             cdn: "test".to_owned(),
@@ -64,6 +65,7 @@ mod tests {
             ]),
             nodes: BTreeMap::new(),
             services: BTreeMap::new(),
+            zones: BTreeMap::new(),
         }
     }
 

@@ -1,8 +1,15 @@
 //! Sites (PoPs) and the nodes that stand in them.
 
-use std::net::{SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use serde::{Deserialize, Serialize};
+
+/// Edges that may stand in one site. A router scores all of them for each question, on its stack; and rendezvous hashing
+/// is the right way up to about so many.
+pub const EDGES_OF_SITE_MAX: usize = 64;
+
+/// Sites of one CDN. Routers keep the order of all of them by distance from each.
+pub const SITES_MAX: usize = 1024;
 
 /// A point of presence: where nodes stand.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,6 +21,10 @@ pub struct Site {
     pub latitude: f64,
     /// Degrees east, -180 to 180.
     pub longitude: f64,
+    /// What its uplinks carry; routers weigh sites against each other by it. Absent or 0: not known, and the weights of
+    /// its nodes stand in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity_bytes_per_second: Option<u64>,
 }
 
 /// Which of the two tiers a node serves.
@@ -86,4 +97,35 @@ pub struct Node {
 
 fn one() -> f64 {
     1.0
+}
+
+impl Node {
+    /// The addresses it serves players at, HTTPS before plain HTTP, IPv4 and IPv6.
+    #[must_use]
+    pub fn service_ips(&self) -> (Option<Ipv4Addr>, Option<Ipv6Addr>) {
+        let secure = [self.https, self.https6.map(SocketAddr::V6)];
+        let plain = [self.http, self.http6.map(SocketAddr::V6)];
+        let ips = || {
+            secure
+                .into_iter()
+                .chain(plain)
+                .flatten()
+                .map(|address| address.ip())
+        };
+        let ipv4 = ips().find_map(|ip| match ip {
+            IpAddr::V4(ip) => Some(ip),
+            IpAddr::V6(_) => None,
+        });
+        let ipv6 = ips().find_map(|ip| match ip {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(ip) => Some(ip),
+        });
+        (ipv4, ipv6)
+    }
+
+    /// Whether clients might ever be sent to it: an edge that is not OFFLINE.
+    #[must_use]
+    pub fn is_routable(&self) -> bool {
+        self.tier == Tier::Edge && self.status != Status::Offline
+    }
 }

@@ -36,7 +36,9 @@ pub fn rank<T>(key_hash: u64, nodes: &[(u64, f64, T)]) -> Vec<&T> {
     scored.into_iter().map(|(_, _, what)| what).collect()
 }
 
-fn score(key_hash: u64, node_hash: u64, weight: f64) -> f64 {
+/// What a node draws for a key; the highest draw has the key. A node of weight 0 draws 0, below all others.
+#[must_use]
+pub fn score(key_hash: u64, node_hash: u64, weight: f64) -> f64 {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&key_hash.to_le_bytes());
     bytes[8..].copy_from_slice(&node_hash.to_le_bytes());
@@ -46,7 +48,8 @@ fn score(key_hash: u64, node_hash: u64, weight: f64) -> f64 {
 /// A number strictly between 0 and 1: 52 bits and a half, which an `f64` holds exactly. (With 53 bits the largest
 /// would round to 1, whose logarithm is 0.)
 #[expect(clippy::cast_precision_loss, reason = "52 bits fit an f64's mantissa")]
-fn uniform(hash: u64) -> f64 {
+#[must_use]
+pub fn uniform(hash: u64) -> f64 {
     ((hash >> 12) as f64 + 0.5) / (1_u64 << 52) as f64
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Compression, Period, Size, Tier};
+use crate::{Compression, Period, Routing, Size, Tier};
 
 /// Host names, origins and rules of one delivered site.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,6 +69,9 @@ pub struct Service {
     /// others are answered as if they had not asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub upgrades: Vec<String>,
+    /// How its clients are steered.
+    #[serde(default)]
+    pub routing: Routing,
 }
 
 /// Stands for every method in [`Service::methods`].

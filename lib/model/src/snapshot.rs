@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Complaint, Node, Service, Site, Tier};
+use crate::{Complaint, Node, Service, Site, Tier, Zone};
 
 /// Sites, nodes and services of one CDN at one moment. Immutable; published with a growing number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct Snapshot {
     pub nodes: BTreeMap<String, Node>,
     /// By name.
     pub services: BTreeMap<String, Service>,
+    /// The DNS zones that routers answer for, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub zones: BTreeMap<String, Zone>,
 }
 
 impl Snapshot {

@@ -12,7 +12,9 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("proxy", &["cache", "model", "daemon"]),
     ("edge", &["proxy", "cache", "model", "daemon"]),
     ("parent", &["proxy", "cache", "model", "daemon"]),
-    ("monitor", &["model", "daemon"]),
+    ("views", &["model", "daemon"]),
+    ("monitor", &["views", "model", "daemon"]),
+    ("router", &["views", "model", "daemon"]),
     ("testkit", &["model"]),
     ("loadtest", &["testkit", "cache", "model", "daemon"]),
 ];
@@ -45,7 +47,14 @@ const CONFINED: &[Confined] = &[
     },
     Confined {
         prefix: "hickory",
-        rooms: &["lib/proxy/src/upstream/", "lib/proxy/Cargo.toml"],
+        rooms: &[
+            "lib/proxy/src/upstream/",
+            "lib/proxy/Cargo.toml",
+            "router/src/dns/",
+            "router/Cargo.toml",
+            "lib/testkit/src/dns.rs",
+            "lib/testkit/Cargo.toml",
+        ],
         but_not: &[],
         instead: "ask lib/proxy/src/upstream/names.rs for addresses",
     },

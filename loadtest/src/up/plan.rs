@@ -21,6 +21,8 @@ pub(crate) struct Plan {
     pub(crate) nodes: Vec<NodePlan>,
     /// Those who watch them.
     pub(crate) monitors: Vec<MonitorPlan>,
+    /// Those who send viewers to them.
+    pub(crate) routers: Vec<RouterPlan>,
     /// Where the demo origin listens.
     pub(crate) origin: SocketAddr,
     /// What the origin serves.
@@ -63,8 +65,21 @@ pub(crate) struct MonitorPlan {
     pub(crate) config: PathBuf,
 }
 
+/// One router.
+#[derive(Debug)]
+pub(crate) struct RouterPlan {
+    pub(crate) name: String,
+    pub(crate) dns: Option<SocketAddr>,
+    pub(crate) http: Option<SocketAddr>,
+    pub(crate) https: Option<SocketAddr>,
+    pub(crate) admin: SocketAddr,
+    /// Its configuration file.
+    pub(crate) config: PathBuf,
+}
+
 impl Plan {
-    /// Reads `cdn.json`, the TOML file of each node that it names, and those of the monitors: `monitor*.toml`.
+    /// Reads `cdn.json`, the TOML file of each node that it names, and those of monitors and routers: `monitor*.toml`
+    /// and `router*.toml`.
     ///
     /// # Errors
     ///
@@ -105,6 +120,7 @@ impl Plan {
         Ok(Plan {
             nodes,
             monitors: monitors(folder)?,
+            routers: routers(folder, &mut certificates)?,
             origin,
             media: folder.join("media"),
             library,
@@ -137,6 +153,18 @@ impl Plan {
             for (address, what) in [(monitor.http, "http"), (monitor.admin, "admin")] {
                 let by = format!("{} ({what})", monitor.name);
                 wanted.push(Wanted { address, by });
+            }
+        }
+        for router in &self.routers {
+            let listens = [
+                (router.dns, "dns"),
+                (router.http, "http"),
+                (router.https, "https"),
+                (Some(router.admin), "admin"),
+            ];
+            for (address, what) in listens {
+                let by = format!("{} ({what})", router.name);
+                wanted.extend(address.map(|address| Wanted { address, by }));
             }
         }
         wanted
@@ -183,6 +211,10 @@ impl Plan {
         for monitor in &self.monitors {
             let program = program(programs, "millrace-monitor")?;
             members.push(self.daemon(&monitor.name, 3, program, &monitor.config, monitor.admin));
+        }
+        for router in &self.routers {
+            let program = program(programs, "millrace-router")?;
+            members.push(self.daemon(&router.name, 3, program, &router.config, router.admin));
         }
         Ok(members)
     }
@@ -237,36 +269,65 @@ fn admin(table: &toml::Table, config: &Path) -> Result<SocketAddr, String> {
     })
 }
 
-/// The monitors described in `folder`, by name.
-fn monitors(folder: &Path) -> Result<Vec<MonitorPlan>, String> {
+/// The files in `folder` whose names begin with `kind`, by name.
+fn daemons(folder: &Path, kind: &str) -> Result<Vec<(String, PathBuf, toml::Table)>, String> {
     let unreadable = |error: std::io::Error| format!("{} cannot be read: {error}", folder.display());
-    let mut monitors = Vec::new();
+    let mut daemons = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let config = entry.map_err(unreadable)?.path();
         let name = config
             .file_stem()
             .and_then(|stem| stem.to_str())
             .unwrap_or_default();
-        if !name.starts_with("monitor") || config.extension().is_none_or(|extension| extension != "toml") {
+        if !name.starts_with(kind) || config.extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
-        let table = table(&config)?;
-        let http = || table.get("listen")?.get("http")?.get(0)?.as_str()?.parse().ok();
-        let http = http().ok_or_else(|| {
+        daemons.push((name.to_owned(), config.clone(), table(&config)?));
+    }
+    daemons.sort_by(|left, right| left.0.cmp(&right.0));
+    Ok(daemons)
+}
+
+/// The first address of a list of addresses.
+fn first_address(table: &toml::Table, within: &str, key: &str) -> Option<SocketAddr> {
+    table.get(within)?.get(key)?.get(0)?.as_str()?.parse().ok()
+}
+
+/// The monitors described in `folder`, by name.
+fn monitors(folder: &Path) -> Result<Vec<MonitorPlan>, String> {
+    let mut monitors = Vec::new();
+    for (name, config, table) in daemons(folder, "monitor")? {
+        let http = first_address(&table, "listen", "http").ok_or_else(|| {
             format!(
                 "{}: there is no address of its API; write http = [\"127.0.0.1:8070\"] to [listen]",
                 config.display()
             )
         })?;
         monitors.push(MonitorPlan {
-            name: name.to_owned(),
+            name,
             http,
             admin: admin(&table, &config)?,
-            config: config.clone(),
+            config,
         });
     }
-    monitors.sort_by(|left, right| left.name.cmp(&right.name));
     Ok(monitors)
+}
+
+/// The routers described in `folder`, by name, and the certificates that they show.
+fn routers(folder: &Path, certificates: &mut Vec<(PathBuf, PathBuf)>) -> Result<Vec<RouterPlan>, String> {
+    let mut routers = Vec::new();
+    for (name, config, table) in daemons(folder, "router")? {
+        collect_certificates(&table, certificates);
+        routers.push(RouterPlan {
+            name,
+            dns: first_address(&table, "dns", "listen"),
+            http: first_address(&table, "http", "http"),
+            https: first_address(&table, "http", "https"),
+            admin: admin(&table, &config)?,
+            config,
+        });
+    }
+    Ok(routers)
 }
 
 /// A size of the table `[cache]`.
@@ -321,8 +382,8 @@ mod tests {
         let mut ports: Vec<u16> = plan.ports().iter().map(|wanted| wanted.address.port()).collect();
         ports.sort_unstable();
         let fixed = [
-            8070, 8071, 8072, 8080, 8081, 8082, 8090, 8180, 8181, 8443, 8444, 8445, 9101, 9102, 9103, 9121,
-            9122, 9141, 9142, 9143,
+            5300, 8053, 8070, 8071, 8072, 8080, 8081, 8082, 8090, 8180, 8181, 8443, 8444, 8445, 8553, 9101,
+            9102, 9103, 9121, 9122, 9131, 9141, 9142, 9143,
         ];
         assert_eq!(ports, fixed);
         assert_eq!(plan.certificates.len(), 1);

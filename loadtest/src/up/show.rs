@@ -38,6 +38,19 @@ pub(crate) fn nodes(plan: &Plan) -> String {
             "ready".to_owned(),
         ]
     }));
+    rows.extend(plan.routers.iter().map(|router| {
+        let dns = router.dns.map(|address| format!("dns://{address}"));
+        let http = router.http.map(|address| format!("http://{address}"));
+        let https = router.https.map(|address| format!("https://{address}"));
+        let urls: Vec<String> = dns.into_iter().chain(https).chain(http).collect();
+        vec![
+            router.name.clone(),
+            String::new(),
+            urls.join("  "),
+            format!("http://{}", router.admin),
+            "ready".to_owned(),
+        ]
+    }));
     rows.push(vec![
         "origin".to_owned(),
         String::new(),
@@ -78,6 +91,24 @@ pub(crate) fn suggestions(plan: &Plan) -> String {
         text.push_str(&format!(
             "  curl http://{}/v1/state                            # how every node is; the same as a page at /\n",
             monitor.http
+        ));
+    }
+    if let Some(router) = plan.routers.first() {
+        if let Some(dns) = router.dns {
+            text.push_str(&format!(
+                "  dig @{} -p {} demo.cdn.test +subnet=192.0.2.0/24        # which edges a viewer there is sent to\n",
+                dns.ip(),
+                dns.port()
+            ));
+        }
+        if let Some(http) = router.http {
+            text.push_str(&format!(
+                "  curl -iH 'Host: demo.cdn.test' http://{http}/demo/master.m3u8   # a redirect to the best edge\n"
+            ));
+        }
+        text.push_str(&format!(
+            "  millrace-router explain --config {} --client 192.0.2.9 --host demo.cdn.test   # and why\n",
+            router.config.display()
         ));
     }
     text.push_str("Ctrl-C stops everything.\n");

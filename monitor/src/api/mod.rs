@@ -8,7 +8,6 @@ mod serve;
 mod state;
 mod stats;
 mod stream;
-mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -20,7 +19,6 @@ use daemon::config::Secret;
 use tokio::sync::mpsc;
 
 pub(crate) use serve::{Door, Open};
-pub(crate) use tls::Certificates;
 
 use crate::alert::Alerts;
 use crate::board::{BoardMetrics, Event, Published};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use model::Snapshot;
-use model::health::{Beat, Cause, View};
+use model::health::{Beat, Cause};
+use views::Told;
 
 use crate::judge::{Family, Reading};
 use crate::probe::Probed;
@@ -30,18 +31,7 @@ pub(crate) enum Event {
     /// A node's metrics were read; `None`: they could not be.
     Measured { node: String, reading: Option<Reading> },
     /// A peer was heard.
-    Peer { name: String, heard: Heard },
-}
-
-/// What was heard of a peer.
-#[derive(Clone, Debug)]
-pub(crate) enum Heard {
-    /// It lives; this is what it sees.
-    View(Arc<View>),
-    /// It lives, and sees what it saw.
-    Nothing,
-    /// It is out of sight, for this reason.
-    Lost(String),
+    Peer(Told),
 }
 
 /// Something the board wants done.

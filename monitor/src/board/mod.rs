@@ -21,8 +21,9 @@ use std::time::Duration;
 
 use model::health::{Ballot, Bulletin, Merged, View, merge};
 use model::{Moment, Snapshot};
+use views::Told;
 
-pub(crate) use event::{Command, Event, Heard};
+pub(crate) use event::{Command, Event};
 pub(crate) use metrics::BoardMetrics;
 pub(crate) use published::Published;
 pub(crate) use run::{Board as Running, Means, run};
@@ -124,7 +125,7 @@ impl Board {
                 self.fleet.measured(&node, reading, &self.policy);
                 Vec::new()
             }
-            Event::Peer { name, heard } => self
+            Event::Peer(Told { name, heard }) => self
                 .peers
                 .hear(now, &name, heard, |node| self.fleet.is_failing(node)),
         }

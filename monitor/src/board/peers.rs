@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use model::Moment;
 use model::health::{Ballot, FRESH, Standing, State, View};
+use views::Heard;
 
-use super::event::{Command, Heard};
+use super::event::Command;
 use super::published::PeerShown;
 
 /// Every configured peer by name.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use model::health::{Beat, Cause, CauseKind, DiskCounts, NodeView, State, View};
 use model::{Moment, Snapshot};
 
+use views::Heard;
+
 use super::*;
 use crate::judge::{Family, Limits, Patience, Policy, Ramp};
 use crate::probe::{Finding, Probed};
@@ -133,10 +135,10 @@ impl Story {
         let heard = Heard::View(Arc::new(view));
         self.board.apply(
             self.now,
-            Event::Peer {
+            Event::Peer(Told {
                 name: peer.to_owned(),
                 heard,
-            },
+            }),
         )
     }
 

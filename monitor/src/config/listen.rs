@@ -1,8 +1,8 @@
 //! `[listen]` and `[tls]`: where the API, the stream and the page are served.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
+use daemon::certificates::CertificateFiles;
 use daemon::config::Table;
 
 /// Connections open at once: each node keeps one, and so does each router and each peer.
@@ -16,16 +16,9 @@ pub(crate) struct ListenConfig {
     /// TLS 1.3.
     pub(crate) https: Vec<SocketAddr>,
     /// The certificate for TLS.
-    pub(crate) tls: Option<TlsConfig>,
+    pub(crate) tls: Option<CertificateFiles>,
     /// Connections open at once.
     pub(crate) max_connections: usize,
-}
-
-/// A certificate and its key, PEM files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TlsConfig {
-    pub(crate) certificate: PathBuf,
-    pub(crate) key: PathBuf,
 }
 
 pub(super) fn read(root: &Table<'_>) -> Option<ListenConfig> {
@@ -37,7 +30,7 @@ pub(super) fn read(root: &Table<'_>) -> Option<ListenConfig> {
         None => None,
         Some(tls) => {
             let (certificate, key) = (tls.required_file("certificate"), tls.required_file("key"));
-            Some(TlsConfig {
+            Some(CertificateFiles {
                 certificate: certificate?,
                 key: key?,
             })

@@ -11,13 +11,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use daemon::config::{Complaints, Document, Secret, Table};
-use daemon::connect::Server;
 use daemon::follow::{Source, read_source};
 use daemon::log::Level;
 use serde_json::Value;
+use views::Watched;
 
 pub(crate) use alerts::AlertsConfig;
-pub(crate) use listen::{ListenConfig, TlsConfig};
+pub(crate) use listen::ListenConfig;
 pub(crate) use probe::{ObjectConfig, ProbeConfig};
 
 use crate::judge::Policy;
@@ -45,7 +45,7 @@ pub(crate) struct Config {
     /// What nodes have to show before their heartbeats are believed.
     pub(crate) heartbeat_token: Option<Secret>,
     /// The other monitors, by name.
-    pub(crate) peers: Vec<Peer>,
+    pub(crate) peers: Vec<Watched>,
     /// Whose certificates are trusted when peers speak TLS.
     pub(crate) peers_ca_file: Option<PathBuf>,
     /// How nodes are probed.
@@ -54,15 +54,6 @@ pub(crate) struct Config {
     pub(crate) policy: Policy,
     /// Whom to tell.
     pub(crate) alerts: AlertsConfig,
-}
-
-/// Another monitor.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Peer {
-    /// Its name, as its own configuration says it.
-    pub(crate) name: String,
-    /// Where its API is.
-    pub(crate) server: Server,
 }
 
 impl Config {
@@ -129,7 +120,7 @@ fn name(table: &Table<'_>, key: &str) -> Option<String> {
     Some(name)
 }
 
-fn peers(root: &Table<'_>, own_name: Option<&str>) -> Option<Vec<Peer>> {
+fn peers(root: &Table<'_>, own_name: Option<&str>) -> Option<Vec<Watched>> {
     let tables = root.tables("peers");
     if tables.len() > PEERS_MAX {
         root.complain(
@@ -138,7 +129,7 @@ fn peers(root: &Table<'_>, own_name: Option<&str>) -> Option<Vec<Peer>> {
             "name at most 8 other monitors",
         );
     }
-    let mut peers: Vec<Option<Peer>> = Vec::new();
+    let mut peers: Vec<Option<Watched>> = Vec::new();
     for table in tables {
         let peer_name = name(&table, "name");
         let server = table.required("url");
@@ -154,7 +145,7 @@ fn peers(root: &Table<'_>, own_name: Option<&str>) -> Option<Vec<Peer>> {
             );
         }
         peers.push((|| {
-            Some(Peer {
+            Some(Watched {
                 name: peer_name?,
                 server: server?,
             })

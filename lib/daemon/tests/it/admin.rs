@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use daemon::admin::{Admin, Readiness};
+use daemon::admin::{Admin, PageAnswer, Readiness};
 use daemon::metrics;
 use serde_json::json;
 
@@ -13,6 +13,11 @@ fn start() -> (SocketAddr, Readiness) {
     let address = admin.address().unwrap();
     let readiness = Readiness::starting();
     admin
+        .page("/sum", |query| match query.map(str::parse::<u8>) {
+            Some(Ok(number)) => PageAnswer::Json(json!({ "double": 2 * u16::from(number) })),
+            Some(Err(error)) => PageAnswer::Wrong(format!("{error}; ask for /sum?7")),
+            None => PageAnswer::Text("for people\n".to_owned()),
+        })
         .serve(
             metrics::registry("1.2.3").unwrap(),
             &json!({ "node": "edge-1" }),
@@ -68,8 +73,12 @@ fn each_page_answers_and_nothing_else_does() {
         (
             "GET /nothing",
             404,
-            "there are only /healthz, /ready, /metrics, /config",
+            "there are only /healthz, /ready, /metrics, /config, /sum",
         ),
+        ("GET /sum?200", 200, "\"double\": 400"),
+        ("GET /sum?x", 400, "ask for /sum?7"),
+        ("GET /sum", 200, "content-type: text/plain; charset=utf-8"),
+        ("POST /sum", 405, "allow: GET, HEAD\r\n"),
         ("POST /healthz", 405, "allow: GET, HEAD\r\n"),
     ] {
         let answer = ask(address, head);

@@ -3,9 +3,11 @@
 mod header_rules;
 mod methods;
 mod nodes;
+mod routing;
 mod services;
 #[cfg(test)]
 mod tests;
+mod zones;
 
 use std::fmt;
 
@@ -47,6 +49,7 @@ impl Snapshot {
         complaints.name("cdn", &self.cdn);
         nodes::check(self, &mut complaints);
         services::check(self, &mut complaints);
+        zones::check(self, &mut complaints);
         complaints.found
     }
 }

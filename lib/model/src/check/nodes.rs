@@ -1,8 +1,12 @@
 //! What can be wrong with sites and nodes.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+};
 
 use super::Complaints;
+use crate::node::{EDGES_OF_SITE_MAX, SITES_MAX};
 use crate::{Node, Site, Snapshot};
 
 pub(super) fn check(snapshot: &Snapshot, complaints: &mut Complaints) {
@@ -24,6 +28,28 @@ pub(super) fn check(snapshot: &Snapshot, complaints: &mut Complaints) {
         }
         complaints.weight(format!("{at}.weight"), node.weight);
         check_addresses(node, &at, &mut taken, complaints);
+    }
+    check_counts(snapshot, complaints);
+}
+
+fn check_counts(snapshot: &Snapshot, complaints: &mut Complaints) {
+    if snapshot.sites.len() > SITES_MAX {
+        complaints.add(
+            "sites",
+            format!("{} sites are more than {SITES_MAX}", snapshot.sites.len()),
+            "make two CDNs of it, or join sites that stand in one city",
+        );
+    }
+    let mut edges: BTreeMap<&str, usize> = BTreeMap::new();
+    for node in snapshot.nodes.values().filter(|node| node.is_routable()) {
+        *edges.entry(&node.site).or_default() += 1;
+    }
+    for (site, count) in edges.into_iter().filter(|(_, count)| *count > EDGES_OF_SITE_MAX) {
+        complaints.add(
+            format!("sites.{site}"),
+            format!("{count} edges stand in it, and {EDGES_OF_SITE_MAX} may"),
+            "make two sites of it, or set nodes OFFLINE",
+        );
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Complaints, header_rules, methods};
+use super::{Complaints, header_rules, methods, routing};
 use crate::{
     Period, Service, Snapshot,
     address::{OriginAddress, is_authority, is_private},
@@ -18,8 +18,8 @@ use crate::{
 /// (RFC 2616 §14.21), and no purge journal lasts.
 const PERIOD_MAX: Duration = Duration::from_secs(365 * 86_400);
 
-/// Segments of a path among which a content id may be.
-const PATH_SEGMENTS_MAX: usize = 64;
+/// Segments of a path among which a content id may be, and that may make a key.
+pub(super) const PATH_SEGMENTS_MAX: usize = 64;
 
 pub(super) fn check(snapshot: &Snapshot, complaints: &mut Complaints) {
     let mut taken = HashMap::new();
@@ -56,6 +56,13 @@ pub(super) fn check(snapshot: &Snapshot, complaints: &mut Complaints) {
         }
         methods::check(service, &at, complaints);
         check_compression(&service.compression, &format!("{at}.compression"), complaints);
+        routing::check(
+            snapshot,
+            name,
+            &service.routing,
+            &format!("{at}.routing"),
+            complaints,
+        );
         header_rules::check(&service.header_rules, &format!("{at}.header_rules"), complaints);
     }
 }

@@ -10,7 +10,7 @@ fn right() -> Value {
         "cdn": "test",
         "number": 7,
         "sites": {
-            "ams": { "region": "eu-west", "latitude": 52.3, "longitude": 4.8 },
+            "ams": { "region": "eu-west", "latitude": 52.3, "longitude": 4.8, "capacity_bytes_per_second": 50_000_000_000_u64 },
             "iad": { "region": "us-east", "latitude": 38.9, "longitude": -77.5 }
         },
         "nodes": {
@@ -40,6 +40,16 @@ fn right() -> Value {
                 "request_body_max": "1GiB",
                 "pass_get_bodies": true,
                 "upgrades": ["websocket"],
+                "routing": {
+                    "ttl": "20s",
+                    "answers": 4,
+                    "dispersion": 2,
+                    "key_prefix_segments": 2,
+                    "node_host": "{node}.{site}.films.example",
+                    "countries": { "allow": ["NL", "BE"] },
+                    "elsewhere": { "CH": { "url": "https://ch.example/films" } },
+                    "bypass": { "url": "http://[2001:db8::8]:81", "addresses": ["192.0.2.8", "2001:db8::8"] }
+                },
                 "header_rules": [
                     { "tier": "edge", "on": "response", "action": "set", "name": "X-Region", "value": "{site} {\"a\":1}" },
                     { "on": "request", "action": "add", "name": "X-Node", "value": "{node}, {region}" },
@@ -487,6 +497,142 @@ fn each_mistake_meets_its_complaint() {
             "header_rules[0].value",
             "nothing is known as {planet}",
         ),
+        ("routing/ttl", json!("4s"), "routing.ttl", "cannot live for 4s"),
+        ("routing/ttl", json!("2h"), "routing.ttl", "cannot live for 2h"),
+        ("routing/answers", json!(0), "routing.answers", "out of range"),
+        ("routing/answers", json!(9), "routing.answers", "out of range"),
+        (
+            "routing/dispersion",
+            json!(0),
+            "routing.dispersion",
+            "out of range",
+        ),
+        (
+            "routing/dispersion",
+            json!(17),
+            "routing.dispersion",
+            "out of range",
+        ),
+        (
+            "routing/key_prefix_segments",
+            json!(0),
+            "routing.key_prefix_segments",
+            "no beginning of a path",
+        ),
+        (
+            "routing/key_prefix_segments",
+            json!(65),
+            "routing.key_prefix_segments",
+            "no beginning of a path",
+        ),
+        (
+            "routing/node_host",
+            json!("{node}.{region}.films.example"),
+            "routing.node_host",
+            "{region} stands for no part of a host name",
+        ),
+        (
+            "routing/node_host",
+            json!("{planet}.{node}.films.example"),
+            "routing.node_host",
+            "{planet} stands for no part",
+        ),
+        (
+            "routing/node_host",
+            json!("{site}.films.example"),
+            "routing.node_host",
+            "all nodes would have the same name",
+        ),
+        (
+            "routing/node_host",
+            json!("{node}..films.example"),
+            "routing.node_host",
+            "\"edge-1..films.example\" is no host name",
+        ),
+        (
+            "routing/node_host",
+            json!("{node}.example"),
+            "routing.node_host",
+            "\"edge-1.example\" is no host of this service",
+        ),
+        (
+            "routing/countries",
+            json!({ "block": [] }),
+            "routing.countries.block",
+            "no country is named",
+        ),
+        (
+            "routing/countries",
+            json!({ "block": ["DE", "UK"] }),
+            "routing.countries.block[1]",
+            "\"UK\" is the code of no country",
+        ),
+        (
+            "routing/countries",
+            json!({ "allow": ["nl"] }),
+            "routing.countries.allow[0]",
+            "the code of no country",
+        ),
+        (
+            "routing/countries",
+            json!({ "allow": ["NL", "NL"] }),
+            "routing.countries.allow[1]",
+            "listed twice",
+        ),
+        (
+            "routing/elsewhere",
+            json!({ "QQ": { "url": "https://a.example" } }),
+            "routing.elsewhere.QQ",
+            "the code of no country",
+        ),
+        (
+            "routing/elsewhere/CH",
+            json!({}),
+            "routing.elsewhere.CH",
+            "leads nowhere",
+        ),
+        (
+            "routing/elsewhere/CH/url",
+            json!("https://ch.example/a?b"),
+            "routing.elsewhere.CH.url",
+            "no place",
+        ),
+        (
+            "routing/bypass/url",
+            json!("other.example"),
+            "routing.bypass.url",
+            "no place",
+        ),
+        (
+            "routing/bypass/url",
+            json!("https://a@other.example"),
+            "routing.bypass.url",
+            "no place",
+        ),
+        (
+            "routing/bypass/url",
+            json!("https://other.example/\r\n"),
+            "routing.bypass.url",
+            "no place",
+        ),
+        (
+            "routing/bypass/addresses/0",
+            json!("0.0.0.0"),
+            "routing.bypass.addresses[0]",
+            "nobody can connect",
+        ),
+        (
+            "routing/bypass/addresses/0",
+            json!("2001:db8::8"),
+            "routing.bypass.addresses[1]",
+            "listed twice",
+        ),
+        (
+            "routing/bypass/addresses",
+            json!((0..17).map(|nth| format!("192.0.2.{nth}")).collect::<Vec<_>>()),
+            "routing.bypass.addresses",
+            "more than answers can carry",
+        ),
     ];
     for (path, change, at, what) in table {
         let mut document = right();
@@ -605,4 +751,50 @@ fn the_service_of_a_host_is_found_by_name_and_by_wildcard() {
             "{host}"
         );
     }
+}
+
+#[test]
+fn a_code_that_people_mistake_for_a_country_is_answered_with_the_right_one() {
+    for (written, right_one) in [("UK", "\"GB\""), ("el", "\"GR\""), ("nl", "\"NL\"")] {
+        let mut document = right();
+        put(
+            &mut document,
+            "/services/films/routing/countries",
+            json!({ "block": [written] }),
+        );
+        let found = complaints_of(&document);
+        assert!(found[0].advice.contains(right_one), "{found:?}");
+    }
+}
+
+#[test]
+fn a_site_may_have_sixty_four_edges_beside_those_that_are_offline() {
+    let mut document = right();
+    let edge = |nth: usize, status: &str| json!({ "tier": "edge", "site": "ams", "http": format!("192.0.2.100:{}", nth + 1), "status": status });
+    for nth in 0..63 {
+        put(
+            &mut document,
+            &format!("/nodes/more-{nth}"),
+            edge(nth, "REPORTED"),
+        );
+    }
+    put(&mut document, "/nodes/old", edge(63, "OFFLINE"));
+    assert_eq!(complaints_of(&document), []);
+    put(&mut document, "/nodes/old", edge(63, "ADMIN_DOWN"));
+    let found = complaints_of(&document);
+    assert_eq!((found.len(), found[0].at.as_str()), (1, "sites.ams"), "{found:?}");
+}
+
+#[test]
+fn a_cdn_has_at_most_as_many_sites_as_routers_keep() {
+    let mut document = right();
+    for nth in 0..1023 {
+        put(
+            &mut document,
+            &format!("/sites/s{nth}"),
+            json!({ "region": "r", "latitude": 0, "longitude": 0 }),
+        );
+    }
+    let found = complaints_of(&document);
+    assert_eq!((found.len(), found[0].at.as_str()), (1, "sites"), "{found:?}");
 }

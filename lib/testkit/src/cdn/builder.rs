@@ -1,6 +1,7 @@
 //! Describing a small CDN, and starting it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,12 +9,14 @@ use model::service::{
     ClientDirectives, ContentId, Direction, HeaderAction, HeaderRule, Origin as OriginOf, PlainHttp,
     QueryKey, TtlRules,
 };
-use model::{Compression, Node, Period, Service, Site, Size, Snapshot, Status, Tier};
+use model::zone::Zone;
+use model::{Compression, Node, Period, Routing, Service, Site, Size, Snapshot, Status, Tier};
 
 use super::monitors::{self, Monitors, Place};
+use super::routers::{self, Router};
 use super::settings::{self, Addresses, Settings};
 use super::{Cdn, Member};
-use crate::certificates::Authority;
+use crate::certificates::{Authority, CertificatePaths};
 use crate::origin::Origin;
 use crate::ports::Port;
 use crate::process::{Binary, Daemon};
@@ -29,6 +32,7 @@ pub struct CdnBuilder {
     services: Vec<(String, Change<Service>)>,
     settings: Vec<(Tier, Change<Settings>)>,
     monitors: Monitors,
+    router: Option<Router>,
     /// By the name of the tier, and of the monitors'.
     binaries: BTreeMap<&'static str, Binary>,
 }
@@ -48,8 +52,10 @@ impl CdnBuilder {
                 settings: monitors::usual(),
                 tables: String::new(),
             },
+            router: None,
             binaries: BTreeMap::from([
                 ("monitor", Binary::of("monitor", "millrace-monitor")),
+                ("router", Binary::of("router", "millrace-router")),
                 (tier_name(Tier::Edge), Binary::of("edge", "millrace-edge")),
                 (tier_name(Tier::Parent), Binary::of("parent", "millrace-parent")),
             ]),
@@ -147,6 +153,37 @@ impl CdnBuilder {
         self
     }
 
+    /// Adds a router, `router-1`, that listens to all monitors and answers for the zone `test`. Edges then have an address
+    /// of loopback each, so that answers tell them apart.
+    #[must_use]
+    pub fn router(mut self) -> CdnBuilder {
+        self.router.get_or_insert_default();
+        self
+    }
+
+    /// Changes the settings of the router, which is added where there is none.
+    #[must_use]
+    pub fn router_settings(mut self, change: impl FnOnce(&mut Settings)) -> CdnBuilder {
+        change(&mut self.router.get_or_insert_default().settings);
+        self
+    }
+
+    /// Gives the router what geography is made of: `database`, `coverage` or `latency`, and the bytes of the file.
+    #[must_use]
+    pub fn geography(mut self, key: &str, bytes: Vec<u8>) -> CdnBuilder {
+        let router = self.router.get_or_insert_default();
+        router.geography.insert(key.to_owned(), bytes);
+        self
+    }
+
+    /// Takes the binary of the router from `path`.
+    #[must_use]
+    pub fn router_binary(mut self, path: &str) -> CdnBuilder {
+        let binary = Binary::of("router", "millrace-router").at(path);
+        self.binaries.insert("router", binary);
+        self
+    }
+
     /// Starts everything and waits until every daemon is ready.
     ///
     /// # Panics
@@ -189,6 +226,7 @@ impl CdnBuilder {
             sites: std::mem::take(&mut self.sites),
             nodes: BTreeMap::new(),
             services,
+            zones: zones(self.router.is_some()),
         };
         let mut members = monitor_members(
             &self.monitors,
@@ -196,15 +234,36 @@ impl CdnBuilder {
             folder.path(),
             &authority,
         );
-        let monitors: Vec<String> = members
-            .values()
-            .map(|monitor| format!("http://{}", monitor.addresses.http))
+        let watchers: BTreeMap<String, SocketAddr> = members
+            .iter()
+            .map(|(name, monitor)| (name.clone(), monitor.addresses.http))
             .collect();
+        let monitors: Vec<String> = watchers.values().map(|http| format!("http://{http}")).collect();
+        if let Some(router) = &self.router {
+            let member = router_member(
+                router,
+                &self.binaries["router"],
+                &watchers,
+                folder.path(),
+                &certificate,
+            );
+            members.insert(routers::NAME.to_owned(), member);
+        }
+        let apart = self.router.is_some();
+        let mut edges = 0;
         for (name, tier, site) in self.nodes {
+            edges += u8::from(tier == Tier::Edge);
             let (http, https, admin) = (Port::claim(), Port::claim(), Port::claim());
+            let at = |port: &Port| {
+                let mut address = port.address();
+                if apart && tier == Tier::Edge {
+                    address.set_ip([127, 0, 1, edges].into());
+                }
+                address
+            };
             let addresses = Addresses {
-                http: http.address(),
-                https: (tier == Tier::Edge).then(|| https.address()),
+                http: at(&http),
+                https: (tier == Tier::Edge).then(|| at(&https)),
                 admin: admin.address(),
             };
             let node = Node {
@@ -248,6 +307,7 @@ impl CdnBuilder {
                     config,
                     binary,
                     daemon: None,
+                    dns: None,
                     _ports: ports,
                 },
             );
@@ -298,11 +358,63 @@ fn monitor_members(
             config,
             binary: binary.clone(),
             daemon: None,
+            dns: None,
             _ports: [http, spare, admin],
         };
         members.insert(name, member);
     }
     members
+}
+
+/// The router, its file written.
+fn router_member(
+    router: &Router,
+    binary: &Binary,
+    monitors: &BTreeMap<String, SocketAddr>,
+    folder: &Path,
+    certificate: &CertificatePaths,
+) -> Member {
+    let (http, https, admin, dns) = (Port::claim(), Port::claim(), Port::claim(), Port::claim());
+    let addresses = Addresses {
+        http: http.address(),
+        https: Some(https.address()),
+        admin: admin.address(),
+    };
+    let own_folder = folder.join(routers::NAME);
+    std::fs::create_dir(&own_folder).expect("the temporary folder is ours");
+    let config = own_folder.join("config.toml");
+    let text = routers::config(
+        router,
+        &addresses,
+        dns.address(),
+        monitors,
+        folder,
+        &own_folder,
+        certificate,
+    );
+    std::fs::write(&config, text).expect("the temporary folder is ours");
+    Member {
+        name: routers::NAME.to_owned(),
+        addresses,
+        config,
+        binary: binary.clone(),
+        daemon: None,
+        dns: Some(dns),
+        _ports: [http, https, admin],
+    }
+}
+
+/// The zone that a router answers for: [`HOST`] lies in it.
+fn zones(wanted: bool) -> BTreeMap<String, Zone> {
+    if !wanted {
+        return BTreeMap::new();
+    }
+    let zone = serde_json::json!({
+        "ns": ["ns1.test"],
+        "records": [{ "name": "ns1", "type": "A", "data": "127.0.0.1" }],
+    });
+    let zone = serde_json::from_value(zone).expect("a zone");
+    BTreeMap::from([("test".to_owned(), zone)])
 }
 
 impl Member {
@@ -387,6 +499,7 @@ pub fn sample_service(origin_urls: &[String]) -> Service {
         request_body_max: Size(64 << 20),
         pass_get_bodies: false,
         upgrades: Vec::new(),
+        routing: Routing::default(),
     }
 }
 
@@ -402,6 +515,7 @@ fn place(site: &str) -> Site {
         region: region.to_owned(),
         latitude,
         longitude,
+        capacity_bytes_per_second: None,
     }
 }
 

@@ -11,9 +11,11 @@
 
 mod builder;
 mod monitors;
+mod routers;
 mod settings;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use model::Snapshot;
@@ -21,6 +23,7 @@ use tempfile::TempDir;
 
 use crate::certificates::{Authority, CertificatePaths};
 use crate::client::Client;
+use crate::dns::Dns;
 use crate::origin::Origin;
 use crate::ports::Port;
 use crate::process::{Binary, Daemon};
@@ -45,6 +48,8 @@ struct Member {
     config: PathBuf,
     binary: Binary,
     daemon: Option<Daemon>,
+    /// Where it answers DNS.
+    dns: Option<Port>,
     /// Held as long as the node may come back.
     _ports: [Port; 3],
 }
@@ -101,6 +106,38 @@ impl Cdn {
     #[track_caller]
     pub fn addresses(&self, node: &str) -> Addresses {
         self.member(node).addresses
+    }
+
+    /// A client of the router's DNS.
+    ///
+    /// # Panics
+    ///
+    /// When there is no router.
+    #[must_use]
+    #[track_caller]
+    pub fn dns(&self) -> Dns {
+        Dns::of(self.dns_address()).expect("the machine gives sockets")
+    }
+
+    /// Where the router answers DNS.
+    ///
+    /// # Panics
+    ///
+    /// When there is no router.
+    #[must_use]
+    #[track_caller]
+    pub fn dns_address(&self) -> SocketAddr {
+        let router = self.member(routers::NAME);
+        router.dns.as_ref().expect("a router answers DNS").address()
+    }
+
+    /// Replaces what the router's geography is made of, as an operator's tools do: `database`, `coverage` or `latency`.
+    pub fn publish_geography(&self, key: &str, bytes: &[u8]) {
+        let own = self
+            .config(routers::NAME)
+            .parent()
+            .expect("a config lies in its folder");
+        builder::replace(&routers::geography_path(own, key), bytes);
     }
 
     /// The configuration file of a node.

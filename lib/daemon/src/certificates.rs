@@ -1,7 +1,7 @@
-//! The monitor's certificate: read at the start, and again when it is told to reload.
+//! The certificate that a daemon's own port shows: read at the start, and again when it is told to reload.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -10,12 +10,19 @@ use rustls::crypto::ring;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::config::TlsConfig;
+/// Where a certificate lies, as PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate, with its chain.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+}
 
-/// What new connections are shown; swapped whole.
-#[derive(Clone)]
-pub(crate) struct Certificates {
-    files: TlsConfig,
+/// What new connections are shown, for TLS 1.3 and HTTP/1.1; swapped whole. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Certificates {
+    files: CertificateFiles,
     current: Arc<ArcSwap<ServerConfig>>,
 }
 
@@ -23,9 +30,8 @@ impl Certificates {
     /// Reads the files.
     ///
     /// # Errors
-    ///
     /// Which of them cannot be used, and why.
-    pub(crate) fn read(files: TlsConfig) -> Result<Certificates, String> {
+    pub fn read(files: CertificateFiles) -> Result<Certificates, String> {
         let current = Arc::new(ArcSwap::from_pointee(load(&files)?));
         Ok(Certificates { files, current })
     }
@@ -33,19 +39,20 @@ impl Certificates {
     /// Reads the files again.
     ///
     /// # Errors
-    ///
     /// Which of them cannot be used, and why; what was read before stays.
-    pub(crate) fn reload(&self) -> Result<(), String> {
+    pub fn reload(&self) -> Result<(), String> {
         self.current.store(Arc::new(load(&self.files)?));
         Ok(())
     }
 
-    pub(super) fn current(&self) -> Arc<ServerConfig> {
+    /// What to show now.
+    #[must_use]
+    pub fn current(&self) -> Arc<ServerConfig> {
         self.current.load_full()
     }
 }
 
-fn load(files: &TlsConfig) -> Result<ServerConfig, String> {
+fn load(files: &CertificateFiles) -> Result<ServerConfig, String> {
     let wrong = |file: &Path, what: &dyn fmt::Display| format!("{} cannot be used: {what}", file.display());
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect)

@@ -1,4 +1,4 @@
-//! Follows the streams of the other monitors, and tells the board what they see.
+//! The stream of one monitor, followed for ever, and what it comes to.
 
 use std::io;
 use std::sync::Arc;
@@ -16,9 +16,6 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::board::{Event, Heard};
-use crate::config::Peer;
-
 /// A view of ten thousand nodes has five megabytes.
 const EVENT_BYTES_MAX: usize = 64 << 20;
 
@@ -31,8 +28,37 @@ const SILENCE: Duration = Duration::from_secs(3);
 /// Between a stream's end and the next try.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// A monitor to be followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// Its name, as its own configuration says it.
+    pub name: String,
+    /// Where its API is.
+    pub server: Server,
+}
+
+/// What was heard of a monitor.
+#[derive(Clone, Debug)]
+pub enum Heard {
+    /// It lives; this is what it sees.
+    View(Arc<View>),
+    /// It lives, and sees what it saw.
+    Nothing,
+    /// It is out of sight, for this reason.
+    Lost(String),
+}
+
+/// What was heard of whom.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The monitor's name.
+    pub name: String,
+    /// What was heard of it.
+    pub heard: Heard,
+}
+
 /// Follows `peer` until nobody wants to know any more.
-pub(crate) async fn follow(peer: Peer, trust: Trust, board: mpsc::Sender<Event>) {
+pub async fn follow(peer: Watched, trust: Trust, board: mpsc::Sender<Told>) {
     let mut view = None;
     let mut problem = None;
     loop {
@@ -45,10 +71,10 @@ pub(crate) async fn follow(peer: Peer, trust: Trust, board: mpsc::Sender<Event>)
             Err(error) => error.to_string(),
         };
         if problem.as_ref() != Some(&why) {
-            tracing::warn!(peer = peer.name, url = %peer.server, why, "a peer is out of sight");
+            tracing::warn!(peer = peer.name, url = %peer.server, why, "a monitor is out of sight");
             problem = Some(why.clone());
         }
-        let event = Event::Peer {
+        let event = Told {
             name: peer.name.clone(),
             heard: Heard::Lost(why),
         };
@@ -60,11 +86,11 @@ pub(crate) async fn follow(peer: Peer, trust: Trust, board: mpsc::Sender<Event>)
 }
 
 async fn stream(
-    peer: &Peer,
+    peer: &Watched,
     trust: &Trust,
     view: &mut Option<Arc<View>>,
     problem: &mut Option<String>,
-    board: &mpsc::Sender<Event>,
+    board: &mpsc::Sender<Told>,
 ) -> io::Result<()> {
     let place = view
         .as_ref()
@@ -85,9 +111,9 @@ async fn stream(
         for event in reader.read(&data).map_err(io::Error::other)? {
             let heard = take_in(view, &peer.name, &event)?;
             if problem.take().is_some() {
-                tracing::info!(peer = peer.name, "a peer is in sight again");
+                tracing::info!(peer = peer.name, "a monitor is in sight again");
             }
-            let event = Event::Peer {
+            let event = Told {
                 name: peer.name.clone(),
                 heard,
             };
@@ -126,7 +152,7 @@ fn take_in(view: &mut Option<Arc<View>>, name: &str, event: &events::Event) -> i
             let whole: View = serde_json::from_str(text)?;
             if whole.monitor != name {
                 let what = format!(
-                    "{:?} answers there; mend its name or the url in [[peers]]",
+                    "{:?} answers there; mend its name or its url in the configuration",
                     whole.monitor
                 );
                 return Err(io::Error::other(what));

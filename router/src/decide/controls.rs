@@ -1,0 +1,126 @@
+//! The slow machines that steer by load, and their common clock.
+
+use std::time::Duration;
+
+use model::Moment;
+
+use super::availability::{Age, Availability, utilisation};
+use super::balance::{Balance, EdgeLoad};
+use super::capacity::{Capacity, SiteLoad};
+use super::fleet::{Fleet, Site};
+use super::large_keys::{LargeKeys, SiteAbility, Tally};
+
+/// One step in so long a time: monitors see no load more often.
+pub(crate) const STEP: Duration = Duration::from_secs(10);
+
+/// What is kept from one world to the next.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Controls {
+    pub(crate) capacity: Capacity,
+    pub(crate) balance: Balance,
+    pub(crate) large: LargeKeys,
+    stepped: Option<Moment>,
+}
+
+impl Controls {
+    /// Steps all machines, if it is time; says whether it was. `tallies` has what this router sent whereto since the
+    /// last step: clear them when it was.
+    ///
+    /// While no majority of monitors is heard nothing is stepped, so that nothing changes; and when they stay away,
+    /// loads are no longer known and what was steered by them is taken back bit by bit.
+    pub(crate) fn step(
+        &mut self,
+        fleet: &Fleet,
+        availability: &Availability,
+        tallies: &[Tally],
+        now: Moment,
+    ) -> bool {
+        let elapsed = self.stepped.map(|stepped| now.since(stepped));
+        if elapsed.is_some_and(|elapsed| elapsed < STEP) {
+            return false;
+        }
+        self.stepped = Some(now);
+        if availability.age == Age::Frozen {
+            return true;
+        }
+        self.capacity.step(&loads(fleet, availability), now);
+        let edges = fleet
+            .sites
+            .iter()
+            .zip(&availability.sites)
+            .map(|(site, healths)| {
+                let usable = site
+                    .edges
+                    .iter()
+                    .zip(healths)
+                    .filter(|(_, health)| health.standing.is_usable());
+                let loads = usable.map(|(edge, health)| EdgeLoad {
+                    name: &edge.name,
+                    weight: edge.weight,
+                    utilisation: health.utilisation,
+                });
+                loads.collect()
+            });
+        self.balance.step(edges, now);
+        self.large = self.large.next(tallies, &abilities(fleet, availability));
+        true
+    }
+}
+
+/// What can be done at each site at present, and what is.
+fn loads<'f>(fleet: &'f Fleet, availability: &Availability) -> Vec<SiteLoad<'f>> {
+    let bytes_per_weight = bytes_per_weight(&fleet.sites);
+    fleet
+        .sites
+        .iter()
+        .zip(&availability.sites)
+        .map(|(site, healths)| {
+            let all = weight(site);
+            let usable: f64 = site
+                .edges
+                .iter()
+                .zip(healths)
+                .filter(|(_, health)| health.standing.is_usable())
+                .map(|(edge, _)| edge.weight)
+                .sum();
+            let capacity = match site.capacity_bytes_per_second {
+                Some(bytes) if all > 0.0 => bytes as f64 * usable / all,
+                _ => usable * bytes_per_weight,
+            };
+            SiteLoad {
+                name: &site.name,
+                utilisation: utilisation(&site.edges, healths),
+                capacity,
+                neighbours: &site.neighbours,
+            }
+        })
+        .collect()
+}
+
+/// What stands in for the capacity of a site that does not say: what the others have for each unit of weight, or 1.
+fn bytes_per_weight(sites: &[Site]) -> f64 {
+    let known = sites
+        .iter()
+        .filter_map(|site| Some((site.capacity_bytes_per_second? as f64, weight(site))));
+    let (bytes, weights) = known.fold((0.0, 0.0), |(bytes, weights), (more, weight)| {
+        (bytes + more, weights + weight)
+    });
+    if weights > 0.0 { bytes / weights } else { 1.0 }
+}
+
+fn weight(site: &Site) -> f64 {
+    site.edges.iter().map(|edge| edge.weight).sum()
+}
+
+fn abilities(fleet: &Fleet, availability: &Availability) -> Vec<SiteAbility> {
+    let sites = fleet.sites.iter().zip(&availability.sites);
+    sites
+        .map(|(site, healths)| SiteAbility {
+            edges: healths
+                .iter()
+                .filter(|health| health.standing.is_usable())
+                .count() as f64,
+            utilisation: utilisation(&site.edges, healths),
+        })
+        .collect()
+}

@@ -1,0 +1,171 @@
+//! Keys of very different popularity: crowded edges pass some on, and the hottest are spread.
+
+use std::collections::BTreeMap;
+
+use testkit::chance::{Chance, seed};
+
+use super::super::decision::Why;
+use super::super::{EdgeId, SiteId, Tally, World, decide};
+use super::cdn::{Cdn, cdn, first};
+
+const EDGES: usize = 16;
+const KEYS: usize = 40_000;
+
+/// Zipf: the nth key is asked for in proportion to n to the minus 0.9.
+fn popularity() -> Vec<f64> {
+    let weights: Vec<f64> = (1..=KEYS).map(|rank| (rank as f64).powf(-0.9)).collect();
+    let total: f64 = weights.iter().sum();
+    weights.into_iter().map(|weight| weight / total).collect()
+}
+
+/// Which clients ask for a key: enough that those of the large ones can be told apart.
+fn clients(rank: usize) -> std::ops::Range<u32> {
+    0..if rank < 64 { 64 } else { 1 }
+}
+
+/// Where each key goes: the node of each of its clients.
+fn assignment(cdn: &Cdn, world: &World, keys: &[u64]) -> Vec<Vec<EdgeId>> {
+    let ranking = [cdn.site("ams")];
+    let node = |key: u64, client: u32| decide(world, &cdn.question(client, &ranking, key)).nodes[0].edge;
+    let nodes = keys.iter().enumerate().map(|(rank, key)| {
+        let of_all = clients(rank).map(|client| node(*key, client));
+        of_all.collect()
+    });
+    nodes.collect()
+}
+
+/// The load of each edge over the mean.
+fn loads(nodes: &[Vec<EdgeId>], popularity: &[f64]) -> Vec<f64> {
+    let mut loads = vec![0.0; EDGES];
+    for (nodes, share) in nodes.iter().zip(popularity) {
+        for node in nodes {
+            loads[usize::from(node.0)] += share * EDGES as f64 / nodes.len() as f64;
+        }
+    }
+    loads
+}
+
+fn busiest(loads: &[f64]) -> f64 {
+    loads.iter().copied().fold(0.0, f64::max)
+}
+
+/// Which part of the load is no longer where it was.
+fn elsewhere(before: &[Vec<EdgeId>], after: &[Vec<EdgeId>], popularity: &[f64]) -> f64 {
+    let of_key = |(before, after): (&Vec<EdgeId>, &Vec<EdgeId>)| {
+        let moved = before.iter().zip(after).filter(|(before, after)| before != after);
+        moved.count() as f64 / before.len() as f64
+    };
+    before
+        .iter()
+        .zip(after)
+        .map(of_key)
+        .zip(popularity)
+        .map(|(part, share)| part * share)
+        .sum()
+}
+
+/// What a router counts of ten thousand questions.
+fn tally(site: SiteId, keys: &[u64], popularity: &[f64], chance: &mut Chance) -> Tally {
+    let mut tally = Tally::default();
+    let mut upto: Vec<f64> = popularity.to_vec();
+    for rank in 1..upto.len() {
+        upto[rank] += upto[rank - 1];
+    }
+    for _ in 0..10_000 {
+        let drawn = chance.below(1 << 32) as f64 / (1_u64 << 32) as f64;
+        let rank = upto.partition_point(|upto| *upto < drawn).min(keys.len() - 1);
+        tally.count(site, keys[rank]);
+    }
+    tally
+}
+
+#[test]
+fn edges_even_out_in_five_steps_and_little_load_moves() {
+    let mut chance = Chance::new(seed());
+    let popularity = popularity();
+    let runs = 4;
+    let (mut moved, mut at_last) = (0.0, 0.0);
+    for run in 0..runs {
+        let keys: Vec<u64> = (0..KEYS).map(|_| chance.next_u64()).collect();
+        let mut cdn = cdn(&[("ams", 52.0, 5.0, EDGES)]);
+        let site = cdn.site("ams");
+        let names = cdn.nodes_of("ams");
+        let world = cdn.world();
+        let plain = assignment(&cdn, &world, &keys);
+        let mut nodes = plain.clone();
+        let mut told = vec![busiest(&loads(&nodes, &popularity))];
+        for _ in 0..5 {
+            for (name, load) in names.iter().zip(loads(&nodes, &popularity)) {
+                cdn.see(name, |seen| seen.utilisation = Some(0.5 * load));
+            }
+            cdn.wait(30);
+            let tallies = [tally(site, &keys, &popularity, &mut chance)];
+            let world = cdn.counted_world(&tallies);
+            nodes = assignment(&cdn, &world, &keys);
+            told.push(busiest(&loads(&nodes, &popularity)));
+        }
+        let part = elsewhere(&plain, &nodes, &popularity);
+        moved += part / f64::from(runs);
+        let shown: Vec<String> = told.iter().map(|most| format!("{most:.2}")).collect();
+        println!(
+            "run {run}: max/mean {}, {:.1} % of load moved",
+            shown.join(" → "),
+            100.0 * part
+        );
+        let reached = told.iter().copied().fold(f64::MAX, f64::min);
+        assert!(reached <= 1.40 && told[5] <= 1.50, "{told:?}");
+        assert!(part <= 0.16, "{part}");
+        at_last += told[5] / f64::from(runs);
+    }
+    // How one run goes hangs on where chance has put the ten largest titles: of 30, 28 ended at 1.25 or less and the
+    // worst at 1.34; 8.6 % of load moved in their mean, with a deviation of 1.8.
+    println!(
+        "in the mean max/mean {at_last:.2}, {:.1} % of load moved",
+        100.0 * moved
+    );
+    assert!(at_last <= 1.28, "{at_last}");
+    assert!(moved <= 0.115, "{moved}");
+}
+
+/// A sixth of everything is one title.
+#[test]
+fn a_premiere_is_spread_over_as_many_edges_as_it_takes_and_comes_together_afterwards() {
+    let mut chance = Chance::new(seed());
+    let mut cdn = cdn(&[("ams", 52.0, 5.0, 10)]);
+    cdn.see_site("ams", |node| node.utilisation = Some(0.6));
+    let site = cdn.site("ams");
+    let premiere = chance.next_u64();
+    let mut tally = Tally::default();
+    let mut owners = |cdn: &mut Cdn, hot: u64| {
+        tally.clear();
+        for nth in 0..3000_u64 {
+            tally.count(site, if nth < hot { premiere } else { chance.next_u64() });
+        }
+        cdn.wait(30);
+        let world = cdn.counted_world(std::slice::from_ref(&tally));
+        let mut clients: BTreeMap<String, usize> = BTreeMap::new();
+        for client in 0..2000 {
+            let ranking = [site];
+            let decision = decide(&world, &cdn.question(client, &ranking, premiere));
+            let spread = decision.nodes[0].why == Why::Spread;
+            assert_eq!(decision.by_prefix, spread);
+            assert_eq!(world.large.spread_count(), usize::from(spread));
+            *clients.entry(first(&world, &decision).to_owned()).or_default() += 1;
+        }
+        clients
+    };
+    assert_eq!(owners(&mut cdn, 100).len(), 1);
+    // A sixth of everything is five thirds of what one of ten edges has, and none should have more than half of that.
+    let spread = owners(&mut cdn, 500);
+    assert_eq!(spread.len(), 4, "{spread:?}");
+    assert!(
+        spread.values().all(|clients| (400..600).contains(clients)),
+        "{spread:?}"
+    );
+    // It is believed to be over when it has been for a while.
+    let after: Vec<usize> = (0..9).map(|_| owners(&mut cdn, 50).len()).collect();
+    assert!(
+        after.is_sorted_by(|before, after| before >= after) && after[8] == 1,
+        "{after:?}"
+    );
+}

@@ -1,0 +1,196 @@
+//! Follows the files that geography is made of, and compiles them anew when they, or the sites, change. A file that is
+//! wrong is refused with every complaint, and the old table stays; a copy of what was last good is kept for the next
+//! start.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, SystemTime};
+use std::{fs, io};
+
+use model::Snapshot;
+use tokio::sync::mpsc;
+
+use crate::geo;
+use crate::geo::loader::Paths;
+use crate::geo::table::Table;
+use crate::metrics::Metrics;
+use crate::owner::Message;
+
+/// How often the files are looked at: a look is one `stat` each.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Of each file, when it was last changed and its size; `None` where there is none.
+type Seen = [Option<(SystemTime, u64)>; 3];
+
+/// What is known of where clients are, and where that comes from.
+pub(crate) struct Geography {
+    paths: Paths,
+    /// Where good copies are kept.
+    kept: PathBuf,
+    /// The files that the table was made of; they are looked at again when they are others.
+    seen: Seen,
+    table: Arc<Table>,
+    metrics: Metrics,
+}
+
+impl Geography {
+    /// Compiles what is there; or, where that is refused, what was last good.
+    ///
+    /// # Errors
+    ///
+    /// Every complaint about every file, where nothing good was kept.
+    pub(crate) fn open(
+        paths: Paths,
+        state: &Path,
+        snapshot: &Snapshot,
+        metrics: Metrics,
+    ) -> Result<Geography, Vec<String>> {
+        let kept = state.join("geography");
+        let seen = look(&paths);
+        let table = match compile(&paths, snapshot) {
+            Ok(table) => table,
+            Err(complaints) => {
+                let Some(copies) = copies(&paths, &kept) else {
+                    return Err(complaints);
+                };
+                let table = compile(&copies, snapshot).map_err(|_| complaints.clone())?;
+                metrics.geographies_refused.inc();
+                tracing::error!(?complaints, "geography is refused, what was last good is in use");
+                table
+            }
+        };
+        metrics.show_geography(&table);
+        Ok(Geography {
+            paths,
+            kept,
+            seen,
+            table: Arc::new(table),
+            metrics,
+        })
+    }
+
+    /// What is in use.
+    pub(crate) fn table(&self) -> Arc<Table> {
+        Arc::clone(&self.table)
+    }
+
+    /// Compiles what is there for `snapshot`; `None` where that is refused.
+    fn again(&mut self, snapshot: &Snapshot) -> Option<Arc<Table>> {
+        match compile(&self.paths, snapshot) {
+            Ok(table) => {
+                self.metrics.show_geography(&table);
+                let stats = table.stats();
+                tracing::info!(
+                    ipv4 = stats.entries_ipv4,
+                    ipv6 = stats.entries_ipv6,
+                    "geography in use"
+                );
+                self.table = Arc::new(table);
+                Some(self.table())
+            }
+            Err(complaints) => {
+                self.metrics.geographies_refused.inc();
+                tracing::error!(?complaints, "a new geography is refused, the old one stays");
+                None
+            }
+        }
+    }
+
+    /// Keeps a copy of what was just taken into use.
+    fn keep(&self) {
+        let of = [&self.paths.database, &self.paths.coverage, &self.paths.latency];
+        let copied = of.into_iter().flatten().try_for_each(|path| {
+            fs::create_dir_all(&self.kept)?;
+            let copy = copy_of(path, &self.kept).ok_or(io::ErrorKind::InvalidInput)?;
+            let fresh = copy.with_extension("new");
+            fs::copy(path, &fresh)?;
+            fs::rename(&fresh, &copy)
+        });
+        if let Err(error) = copied {
+            tracing::warn!(path = %self.kept.display(), %error, "no copy of geography can be kept");
+        }
+    }
+}
+
+/// Follows the files and the snapshots that come, until nobody sends any. A snapshot is handed on with the table of its
+/// sites, so that the two never disagree.
+pub(crate) fn follow(
+    mut geography: Geography,
+    mut snapshot: Arc<Snapshot>,
+    snapshots: &Receiver<Arc<Snapshot>>,
+    owner: &mpsc::Sender<Message>,
+) {
+    geography.keep();
+    loop {
+        let new = match snapshots.recv_timeout(POLL) {
+            Ok(new) => Some(snapshots.try_iter().last().unwrap_or(new)),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let now = look(&geography.paths);
+        let files_changed = now != geography.seen;
+        let Some(candidate) = new.or_else(|| files_changed.then(|| Arc::clone(&snapshot))) else {
+            continue;
+        };
+        geography.seen = now;
+        let same_sites = candidate.sites == snapshot.sites;
+        let message = if same_sites && !files_changed {
+            Message::Snapshot(Arc::clone(&candidate))
+        } else {
+            match geography.again(&candidate) {
+                Some(table) => {
+                    if files_changed {
+                        geography.keep();
+                    }
+                    Message::Geography(table, Arc::clone(&candidate))
+                }
+                None if same_sites => Message::Snapshot(Arc::clone(&candidate)),
+                None => {
+                    tracing::error!(
+                        "the old snapshot stays too: the old geography does not know the new sites"
+                    );
+                    continue;
+                }
+            }
+        };
+        snapshot = candidate;
+        if owner.blocking_send(message).is_err() {
+            return;
+        }
+    }
+}
+
+fn compile(paths: &Paths, snapshot: &Snapshot) -> Result<Table, Vec<String>> {
+    geo::compile(snapshot, paths.read()?.sources())
+}
+
+/// The copies of all files, where all of them are kept.
+fn copies(paths: &Paths, kept: &Path) -> Option<Paths> {
+    let copy = |path: &Option<PathBuf>| match path {
+        None => Some(None),
+        Some(path) => copy_of(path, kept).filter(|copy| copy.is_file()).map(Some),
+    };
+    Some(Paths {
+        database: copy(&paths.database)?,
+        coverage: copy(&paths.coverage)?,
+        latency: copy(&paths.latency)?,
+    })
+}
+
+fn copy_of(path: &Path, kept: &Path) -> Option<PathBuf> {
+    path.file_name().map(|name| kept.join(name))
+}
+
+/// When each file was last changed, and its size.
+fn look(paths: &Paths) -> Seen {
+    let stamp = |path: &Option<PathBuf>| {
+        let facts = fs::metadata(path.as_ref()?).ok()?;
+        Some((facts.modified().ok()?, facts.len()))
+    };
+    [
+        stamp(&paths.database),
+        stamp(&paths.coverage),
+        stamp(&paths.latency),
+    ]
+}
