@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use daemon::certificates::CertificateFiles;
 use daemon::config::{Complaints, Document, Secret, Table};
 use daemon::follow::{Source, read_source};
 use daemon::log::Level;
 use ipnet::IpNet;
+use model::Period;
 use serde_json::Value;
 use views::Watched;
 
@@ -15,6 +17,9 @@ use crate::geo::loader::Paths;
 
 /// More monitors than anyone runs.
 const MONITORS_MAX: usize = 9;
+
+/// What edges measure changes slowly.
+const ROUND_TRIPS_DEFAULT: Period = Period(Duration::from_secs(60));
 
 /// A router that is busy logs some dozen decisions a second.
 const LOGGED_DEFAULT: u32 = 10_000;
@@ -45,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) monitors_ca_file: Option<PathBuf>,
     /// What geography is made of.
     pub(crate) geography: Paths,
+    /// How often edges are asked what they have measured; never, where it is zero.
+    pub(crate) round_trips: Duration,
 }
 
 /// Redirects, JSON and content steering.
@@ -101,6 +108,11 @@ impl Config {
         let monitors = monitors(root);
         let monitors_ca_file = root.optional_file("monitors_ca_file");
         let geography = root.table("geography");
+        let round_trips: Period = geography.within(
+            "round_trips",
+            ROUND_TRIPS_DEFAULT,
+            Period(Duration::ZERO)..=Period(Duration::from_secs(3600)),
+        );
         let geography = Paths {
             database: geography.optional_file("database"),
             coverage: geography.optional_file("coverage"),
@@ -120,6 +132,7 @@ impl Config {
             monitors: monitors?,
             monitors_ca_file,
             geography,
+            round_trips: round_trips.0,
         })
     }
 }

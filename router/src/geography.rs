@@ -11,9 +11,9 @@ use std::{fs, io};
 use model::Snapshot;
 use tokio::sync::mpsc;
 
-use crate::geo;
 use crate::geo::loader::Paths;
 use crate::geo::table::Table;
+use crate::geo::{self, Source, Sources};
 use crate::metrics::Metrics;
 use crate::owner::Message;
 
@@ -23,6 +23,14 @@ const POLL: Duration = Duration::from_secs(1);
 /// Of each file, when it was last changed and its size; `None` where there is none.
 type Seen = [Option<(SystemTime, u64)>; 3];
 
+/// What changes the table.
+pub(crate) enum News {
+    /// Other sites, perhaps.
+    Snapshot(Arc<Snapshot>),
+    /// What edges have measured, as a file of latency has it.
+    Measured(String),
+}
+
 /// What is known of where clients are, and where that comes from.
 pub(crate) struct Geography {
     paths: Paths,
@@ -30,6 +38,8 @@ pub(crate) struct Geography {
     kept: PathBuf,
     /// The files that the table was made of; they are looked at again when they are others.
     seen: Seen,
+    /// What edges have measured.
+    measured: String,
     table: Arc<Table>,
     metrics: Metrics,
 }
@@ -48,13 +58,13 @@ impl Geography {
     ) -> Result<Geography, Vec<String>> {
         let kept = state.join("geography");
         let seen = look(&paths);
-        let table = match compile(&paths, snapshot) {
+        let table = match compile(&paths, "", snapshot) {
             Ok(table) => table,
             Err(complaints) => {
                 let Some(copies) = copies(&paths, &kept) else {
                     return Err(complaints);
                 };
-                let table = compile(&copies, snapshot).map_err(|_| complaints.clone())?;
+                let table = compile(&copies, "", snapshot).map_err(|_| complaints.clone())?;
                 metrics.geographies_refused.inc();
                 tracing::error!(?complaints, "geography is refused, what was last good is in use");
                 table
@@ -65,6 +75,7 @@ impl Geography {
             paths,
             kept,
             seen,
+            measured: String::new(),
             table: Arc::new(table),
             metrics,
         })
@@ -77,7 +88,7 @@ impl Geography {
 
     /// Compiles what is there for `snapshot`; `None` where that is refused.
     fn again(&mut self, snapshot: &Snapshot) -> Option<Arc<Table>> {
-        match compile(&self.paths, snapshot) {
+        match compile(&self.paths, &self.measured, snapshot) {
             Ok(table) => {
                 self.metrics.show_geography(&table);
                 let stats = table.stats();
@@ -118,24 +129,35 @@ impl Geography {
 pub(crate) fn follow(
     mut geography: Geography,
     mut snapshot: Arc<Snapshot>,
-    snapshots: &Receiver<Arc<Snapshot>>,
+    news: &Receiver<News>,
     owner: &mpsc::Sender<Message>,
 ) {
     geography.keep();
     loop {
-        let new = match snapshots.recv_timeout(POLL) {
-            Ok(new) => Some(snapshots.try_iter().last().unwrap_or(new)),
+        let first = match news.recv_timeout(POLL) {
+            Ok(first) => Some(first),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return,
         };
+        let (mut new, mut measured) = (None, false);
+        for one in first.into_iter().chain(news.try_iter()) {
+            match one {
+                News::Snapshot(snapshot) => new = Some(snapshot),
+                News::Measured(lines) => {
+                    geography.measured = lines;
+                    measured = true;
+                }
+            }
+        }
         let now = look(&geography.paths);
         let files_changed = now != geography.seen;
-        let Some(candidate) = new.or_else(|| files_changed.then(|| Arc::clone(&snapshot))) else {
+        let is_due = files_changed || measured;
+        let Some(candidate) = new.or_else(|| is_due.then(|| Arc::clone(&snapshot))) else {
             continue;
         };
         geography.seen = now;
         let same_sites = candidate.sites == snapshot.sites;
-        let message = if same_sites && !files_changed {
+        let message = if same_sites && !is_due {
             Message::Snapshot(Arc::clone(&candidate))
         } else {
             match geography.again(&candidate) {
@@ -161,8 +183,17 @@ pub(crate) fn follow(
     }
 }
 
-fn compile(paths: &Paths, snapshot: &Snapshot) -> Result<Table, Vec<String>> {
-    geo::compile(snapshot, paths.read()?.sources())
+fn compile(paths: &Paths, measured: &str, snapshot: &Snapshot) -> Result<Table, Vec<String>> {
+    let documents = paths.read()?;
+    let measured = Source {
+        name: "what edges have measured",
+        bytes: measured.as_bytes(),
+    };
+    let sources = Sources {
+        measured: Some(measured),
+        ..documents.sources()
+    };
+    geo::compile(snapshot, sources)
 }
 
 /// The copies of all files, where all of them are kept.

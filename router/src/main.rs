@@ -8,6 +8,7 @@ mod explain;
 mod geo;
 mod geography;
 mod http;
+mod measured;
 mod metrics;
 mod owner;
 mod saved;

@@ -46,6 +46,8 @@ pub(crate) struct Metrics {
     pub(crate) spread_keys: IntGauge,
     accepted: GaugeVec,
     free: GaugeVec,
+    /// Networks that go elsewhere than distance says, by what edges measured.
+    pub(crate) networks_moved: IntGauge,
     /// Geographies that were refused.
     pub(crate) geographies_refused: IntCounter,
     geography_built: IntGauge,
@@ -106,6 +108,10 @@ impl Metrics {
                 ),
                 &["site"],
             )?,
+            networks_moved: IntGauge::new(
+                "millrace_router_networks_moved",
+                "Networks of clients that go to another site than the nearest, as edges have measured it to be quicker.",
+            )?,
             geographies_refused: IntCounter::new(
                 "millrace_router_geographies_refused_total",
                 "Databases, coverage zones or latencies that were refused; the old ones stay. Worry: the log says what is wrong.",
@@ -126,6 +132,7 @@ impl Metrics {
         registry.register(Box::new(metrics.spread_keys.clone()))?;
         registry.register(Box::new(metrics.accepted.clone()))?;
         registry.register(Box::new(metrics.free.clone()))?;
+        registry.register(Box::new(metrics.networks_moved.clone()))?;
         registry.register(Box::new(metrics.geographies_refused.clone()))?;
         registry.register(Box::new(metrics.geography_built.clone()))?;
         registry.register(Box::new(metrics.geography_entries.clone()))?;

@@ -26,9 +26,10 @@ use crate::dns::metrics::DnsMetrics;
 use crate::dns::tcp::{self, Admission, TcpLimits};
 use crate::dns::udp::UdpThreads;
 use crate::explain;
-use crate::geography::{self, Geography};
+use crate::geography::{self, Geography, News};
 use crate::http::metrics::HttpMetrics;
 use crate::http::{Certified, Hall, Lane, Trusted};
+use crate::measured::gather;
 use crate::metrics::Metrics;
 use crate::owner::{self, Message, Owner, Tallies};
 use crate::saved;
@@ -61,7 +62,9 @@ struct Ready {
 #[derive(Default)]
 struct Snapshots {
     first: OnceLock<Arc<Snapshot>>,
-    geography: Mutex<Option<std_mpsc::SyncSender<Arc<Snapshot>>>>,
+    geography: Mutex<Option<std_mpsc::SyncSender<News>>>,
+    /// The newest, for those who ask nodes.
+    latest: OnceLock<Arc<ArcSwap<Snapshot>>>,
 }
 
 impl Snapshots {
@@ -70,9 +73,12 @@ impl Snapshots {
             .map_err(|complaints| complaints.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         let snapshot = Arc::new(snapshot);
         self.first.get_or_init(|| Arc::clone(&snapshot));
+        self.latest
+            .get_or_init(|| Arc::new(ArcSwap::new(Arc::clone(&snapshot))))
+            .store(Arc::clone(&snapshot));
         if let Some(geography) = &*self.geography.lock() {
             // Fails only when the router ends.
-            let _ = geography.send(snapshot);
+            let _ = geography.send(News::Snapshot(snapshot));
         }
         Ok(())
     }
@@ -183,6 +189,7 @@ impl Ready {
         let table = geography.table();
         let watched = config.monitors.iter().map(|monitor| monitor.name.clone());
         let known = saved::load(&config.state);
+        let metrics_of_edges = metrics.clone();
         let mut owner = Owner::new(
             Arc::clone(&snapshot),
             table,
@@ -217,7 +224,18 @@ impl Ready {
             runtime.spawn(hand_on(heard, messages.clone()));
         }
         let (sender, receiver) = std_mpsc::sync_channel(SNAPSHOTS_WAITING);
-        *snapshots.geography.lock() = Some(sender);
+        *snapshots.geography.lock() = Some(sender.clone());
+        if let (Some(latest), false) = (snapshots.latest.get(), config.round_trips.is_zero()) {
+            let (latest, world, trust) = (Arc::clone(latest), Arc::clone(&world), trust.clone());
+            runtime.spawn(gather(
+                config.round_trips,
+                trust,
+                latest,
+                world,
+                sender,
+                metrics_of_edges,
+            ));
+        }
         thread::Builder::new()
             .name("geography".to_owned())
             .spawn(move || geography::follow(geography, snapshot, &receiver, &messages))

@@ -14,6 +14,7 @@ pub mod moment;
 pub mod node;
 pub mod quantity;
 pub mod rendezvous;
+pub mod round_trip;
 pub mod routing;
 pub mod service;
 pub mod snapshot;

@@ -36,6 +36,17 @@ pub(super) struct Measured {
     pub(super) unused: usize,
 }
 
+impl Measured {
+    /// Adds what `other` says of nets of which nothing is said here.
+    pub(super) fn add(&mut self, other: Measured) {
+        self.unused += other.unused;
+        self.nets.extend(other.nets);
+        // The sort keeps those that were here before the others.
+        self.nets.sort_by_key(|net| net.prefix);
+        self.nets.dedup_by_key(|net| net.prefix);
+    }
+}
+
 /// One measured net.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Net {

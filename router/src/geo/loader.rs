@@ -62,6 +62,7 @@ impl Documents {
             database: self.database.as_ref().map(Document::source),
             coverage: self.coverage.as_ref().map(Document::source),
             latency: self.latency.as_ref().map(Document::source),
+            measured: None,
         }
     }
 }

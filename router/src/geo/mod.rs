@@ -51,6 +51,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) coverage: Option<Source<'a>>,
     /// Measured latency in CSV; see [`latency`].
     pub(crate) latency: Option<Source<'a>>,
+    /// The same, from the edges. What the other says of a prefix counts.
+    pub(crate) measured: Option<Source<'a>>,
 }
 
 /// Compiles the table for the sites of `snapshot`. The same sources give the same table.
@@ -62,10 +64,12 @@ pub(crate) fn compile(snapshot: &Snapshot, sources: Sources<'_>) -> Result<Table
     let sites = Sites::of(snapshot)?;
     let zones = sources.coverage.map(|source| coverage::read(source, &sites));
     let measured = sources.latency.map(|source| latency::read(source, &sites));
+    let by_edges = sources.measured.map(|source| latency::read(source, &sites));
     let database = sources.database.map(Database::read);
     let mut complaints = Vec::new();
     let zones = told(zones, &mut complaints).unwrap_or_default();
-    let measured: Measured = told(measured, &mut complaints).unwrap_or_default();
+    let mut measured: Measured = told(measured, &mut complaints).unwrap_or_default();
+    measured.add(told(by_edges, &mut complaints).unwrap_or_default());
     let database = told(database, &mut complaints).unwrap_or_else(Database::empty);
     if complaints.is_empty() {
         Ok(Table::new(sites, &zones, &measured, &database))

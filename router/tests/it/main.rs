@@ -4,6 +4,7 @@
 
 mod agreement;
 mod failures;
+mod measured;
 mod play;
 mod redirects;
 mod reload;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZero;
 use std::sync::{Arc, mpsc};
 
+use model::round_trip::RoundTrips;
 use prometheus::Registry;
 use tokio::sync::watch;
 
@@ -54,6 +55,7 @@ impl FrontDoor {
             slots: Slots::new(config.max_connections, metrics.open.clone()),
             metrics,
             clock: Clock::new(),
+            networks: Arc::default(),
             tls,
         };
         Ok(FrontDoor {
@@ -61,6 +63,12 @@ impl FrontDoor {
             bound,
             cores,
         })
+    }
+
+    /// Tells, at any time, how far away the networks are that clients came from lately.
+    pub fn round_trips(&self) -> impl Fn() -> RoundTrips + Send + Sync + 'static {
+        let networks = Arc::clone(&self.shared.networks);
+        move || networks.lately(daemon::clock::now_millis())
     }
 
     /// How many cores will serve.

@@ -30,6 +30,7 @@ mod http1;
 mod io;
 mod listen;
 mod metrics;
+mod round_trips;
 mod tls;
 
 use std::sync::Arc;
@@ -48,6 +49,7 @@ pub use tls::{CertificateError, CertificateProblem, check_certificates};
 
 use connection::{Clock, Slots};
 use metrics::Metrics;
+use round_trips::Networks;
 use tls::Tls;
 
 /// What all cores share.
@@ -56,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
     pub(crate) slots: Arc<Slots>,
+    /// How far away clients are.
+    pub(crate) networks: Arc<Networks>,
     pub(crate) tls: Option<Tls>,
 }
 

@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use cache::relay::Relay;
-use daemon::admin::{Admin, Readiness};
+use daemon::admin::{Admin, PageAnswer, Readiness};
 use daemon::follow::{Follow, Follower, Opened, Pace};
 use daemon::process::Failure;
 use daemon::signals::{Signal, Signals};
 use model::{Moment, Snapshot, Tier};
 use prometheus::Registry;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::app::App;
@@ -181,7 +181,9 @@ impl Ready {
         let front = FrontDoor::bind(&settings.front, &registry)
             .map_err(|error| Failure::running("the front door does not open", error))?;
         let readiness = Readiness::starting();
+        let round_trips = front.round_trips();
         admin
+            .page("/round-trips", move |_| PageAnswer::Json(json!(round_trips())))
             .serve(registry.clone(), &settings.shown, readiness.clone())
             .map_err(|error| Failure::running("the admin port does not serve", error))?;
         let log = settings

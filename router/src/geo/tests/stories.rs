@@ -16,6 +16,7 @@ fn table(database: &[u8], coverage: &str, latency: &str) -> Table {
         database: Some(source("city.mmdb", database)),
         coverage: Some(source("zones.json", coverage.as_bytes())),
         latency: Some(source("latency.csv", latency.as_bytes())),
+        measured: None,
     };
     compile(&snapshot(&SITES), sources).unwrap()
 }
@@ -125,6 +126,7 @@ fn the_complaints_of_all_sources_are_told_together() {
         database: Some(source("city.mmdb", b"no")),
         coverage: Some(source("zones.json", b"no")),
         latency: Some(source("latency.csv", b"no")),
+        measured: None,
     };
     let complaints = compile(&snapshot(&SITES), sources).unwrap_err();
     let names: Vec<&str> = complaints
@@ -142,4 +144,31 @@ fn a_table_tells_how_large_it_is() {
     assert_eq!((stats.rankings, stats.measurements_unused), (2, 1));
     assert_eq!(stats.database_built, BUILT);
     assert!(stats.memory_bytes >= 3 * 8 + 12, "{stats:?}");
+}
+
+#[test]
+fn what_edges_measure_counts_where_the_operator_has_measured_nothing() {
+    let snapshot = snapshot(&[("ams", 52.3, 4.8), ("iad", 39.0, -77.5)]);
+    let source = |name, text: &'static str| {
+        Some(super::super::Source {
+            name,
+            bytes: text.as_bytes(),
+        })
+    };
+    let sources = Sources {
+        latency: source("latency.csv", "192.0.2.0/24,iad,beacons,0.9"),
+        measured: source(
+            "edges",
+            "192.0.2.0/24,ams,edges,1\n198.51.100.0/24,iad ams,edges,1\n",
+        ),
+        ..Sources::default()
+    };
+    let table = compile(&snapshot, sources).unwrap();
+    let first = |client: &str| {
+        let ranking = table.ranking(table.find(client.parse().unwrap()).ranking);
+        (table.site(ranking.sites()[0]), ranking.evidence().word())
+    };
+    assert_eq!(first("192.0.2.9"), ("iad", "latency"));
+    assert_eq!(first("198.51.100.9"), ("iad", "latency"));
+    assert_eq!(first("203.0.113.9").1, "default");
 }

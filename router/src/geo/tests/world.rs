@@ -79,6 +79,7 @@ impl World {
             database: Some(source("city.mmdb", &database)),
             coverage: Some(source("zones.json", coverage.as_bytes())),
             latency: Some(source("latency.csv", latency.as_bytes())),
+            measured: None,
         };
         compile(&self.snapshot, sources).unwrap()
     }

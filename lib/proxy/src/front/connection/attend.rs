@@ -107,6 +107,7 @@ mod tests {
             },
             slots: Slots::new(1, metrics.open.clone()),
             metrics,
+            networks: Arc::default(),
             clock: Clock::new(),
             tls: None,
         }))

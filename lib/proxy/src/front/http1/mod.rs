@@ -142,6 +142,7 @@ impl Http1 {
 
 impl Drop for Http1 {
     fn drop(&mut self) {
+        self.transport.measure(self.info.peer.ip());
         if !self.reader.must_linger() && !self.transport.has_unread() {
             return;
         }

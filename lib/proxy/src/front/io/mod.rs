@@ -122,6 +122,7 @@ impl AsyncWrite for Http2Stream {
 
 impl Drop for Http2Stream {
     fn drop(&mut self) {
+        self.transport.measure(self.info.peer.ip());
         if !self.transport.has_unread() {
             return;
         }

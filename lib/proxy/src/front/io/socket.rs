@@ -1,6 +1,7 @@
 //! A client's TCP socket that notes every byte the client takes, and for how long it takes none.
 
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,6 +28,21 @@ impl Socket {
     /// The bare socket.
     pub(crate) fn into_inner(self) -> TcpStream {
         self.stream
+    }
+
+    /// Notes how far away `client` is, at the end of its connection.
+    pub(crate) fn measure(&self, client: IpAddr) {
+        let Ok(info) = get_tcp_info(self.stream.as_raw_fd()) else {
+            return;
+        };
+        // 0 and the greatest number stand for nothing measured.
+        if (1..u32::MAX).contains(&info.tcpi_min_rtt) {
+            let now = daemon::clock::now_millis();
+            self.vitals
+                .shared
+                .networks
+                .measure(client, info.tcpi_min_rtt, now);
+        }
     }
 
     /// Writes what fits, through a shared reference.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -93,6 +94,15 @@ impl Transport {
             Transport::Plain(socket) => socket.has_unread(),
             Transport::Tls(stream) => stream.get_ref().0.has_unread(),
             Transport::Gone(_) => false,
+        }
+    }
+
+    /// Notes how far away `client` is, at the end of its connection.
+    pub(crate) fn measure(&self, client: IpAddr) {
+        match self {
+            Transport::Plain(socket) => socket.measure(client),
+            Transport::Tls(stream) => stream.get_ref().0.measure(client),
+            Transport::Gone(_) => {}
         }
     }
 
