@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::fs;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::island::{HERE, Island, SmallDisk, THERE};
+use super::island::{Island, SmallDisk};
 use super::watchers::{self, Watcher};
 use crate::client::ask;
 use crate::content::Library;
@@ -25,7 +24,7 @@ use crate::table;
 use crate::up;
 use crate::up::child::Process;
 use crate::up::fleet::{Fleet, Member};
-use crate::up::plan::{NodePlan, Plan};
+use crate::up::plan::Plan;
 
 /// How often the monitors are asked.
 const POLL: Duration = Duration::from_millis(20);
@@ -35,10 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Daemons that start together on a busy machine.
 const READY_PATIENCE: Duration = Duration::from_secs(60);
-
-/// Judged as in the field, but for coming back: that is not what is timed.
-const TABLES: &str = "[judge]\nhold_down = \"1s\"\nlongest_hold_down = \"1s\"\nslow_start = \"0s\"\n\n\
-                      [limits]\nload_per_core = 0.0\n";
 
 /// The disk of the edge that is filled, and the file system it lies on.
 const DISK_MEBIBYTES: u64 = 256;
@@ -230,7 +225,7 @@ impl Stage {
         let small = folder.path().join("small");
         let disk = SmallDisk::mount(&small, FILE_SYSTEM_MEBIBYTES)?;
         let device = small.join("cache.img");
-        rewrite(&node(&plan, NEAR)?.config, |text| {
+        own::rewrite(&plan.node(NEAR)?.config, |text| {
             let old = folder.path().join(NEAR).join("cache.img");
             text.replace(&json!(old).to_string(), &json!(device).to_string())
                 .replace(
@@ -238,37 +233,22 @@ impl Stage {
                     "disk_probe_interval = \"1s\"\n\n[[cache.disks]]",
                 )
         })?;
-        let far = node(&plan, FAR)?;
-        let moved: Vec<SocketAddr> = [far.http, far.https].into_iter().flatten().collect();
-        let moving = |text: String| {
-            moved.iter().fold(text, |text, address| {
-                text.replace(&address.to_string(), &format!("{THERE}:{}", address.port()))
-            })
-        };
-        rewrite(&far.config, moving)?;
-        rewrite(&conf.join("cdn.json"), moving)?;
+        own::move_node(folder.path(), plan.node(FAR)?, island.there)?;
         let certificate = folder.path().join("tls/cert.pem");
         let watchers = watchers::write(
             folder.path(),
             &conf.join("cdn.json"),
             &certificate,
-            Some(HERE),
-            TABLES,
+            Some(island.here),
+            &watchers::tables(Duration::ZERO),
         )?;
         if heartbeats {
             for edge in plan.nodes.iter().filter(|node| node.tier == Tier::Edge) {
-                let ip = if edge.name == FAR {
-                    HERE.to_string()
-                } else {
-                    "127.0.0.1".to_owned()
+                let ip = match edge.name == FAR {
+                    true => island.here,
+                    false => Ipv4Addr::LOCALHOST,
                 };
-                let servers: Vec<String> = watchers
-                    .iter()
-                    .map(|watcher| format!("http://{ip}:{}", watcher.http.port()))
-                    .collect();
-                rewrite(&edge.config, |text| {
-                    format!("{text}\n[monitors]\nservers = {}\n", json!(servers))
-                })?;
+                watchers::send_heartbeats(&edge.config, &watchers, ip)?;
             }
         }
         let programs = up::programs()?;
@@ -303,9 +283,7 @@ impl Stage {
             .find(|member| member.name == name)
             .ok_or_else(|| format!("there is no {name}"))?;
         let command = if name == FAR {
-            let mut command = self.island.command(&self.programs.join("millrace-edge"));
-            command.args(member.command.get_args());
-            command
+            self.island.command(&member.command)
         } else {
             member.command
         };
@@ -356,7 +334,7 @@ impl Stage {
 
     /// Asks for one object after the other while a disk is full, so that there is something to write.
     async fn keep_writing(&self, fault: Fault) -> Infallible {
-        let http = node(&self.plan, NEAR).ok().and_then(|node| node.http);
+        let http = self.plan.node(NEAR).ok().and_then(|node| node.http);
         for number in 0_u64.. {
             if let Some(http) = http.filter(|_| fault == Fault::FillDisk) {
                 let path = format!(
@@ -386,15 +364,4 @@ impl Stage {
             tokio::time::sleep(POLL).await;
         }
     }
-}
-
-fn node<'p>(plan: &'p Plan, name: &str) -> Result<&'p NodePlan, String> {
-    let node = plan.nodes.iter().find(|node| node.name == name);
-    node.ok_or_else(|| format!("there is no {name}"))
-}
-
-fn rewrite(file: &Path, change: impl FnOnce(String) -> String) -> Result<(), String> {
-    let wrong = |error: std::io::Error| format!("{}: {error}", file.display());
-    let text = fs::read_to_string(file).map_err(wrong)?;
-    fs::write(file, change(text)).map_err(wrong)
 }

@@ -5,17 +5,25 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rand::Rng;
+
 use crate::programs;
 
-/// This side's address, and the one on the island. They lie in a range for private use, on interfaces that only we have.
-pub(crate) const HERE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-pub(crate) const THERE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+/// The range for private use in which islands lie; each takes a /30 of it.
+const RANGE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 0);
+
+/// As many as there are /30 in the range.
+const NUMBERS: u32 = 1 << 14;
 
 /// A network namespace; gone when dropped.
 #[derive(Debug)]
 pub(crate) struct Island {
     ip: PathBuf,
     name: String,
+    /// This side's address.
+    pub(crate) here: Ipv4Addr,
+    /// The one on the island.
+    pub(crate) there: Ipv4Addr,
 }
 
 impl Island {
@@ -26,13 +34,17 @@ impl Island {
     /// What cannot be made.
     pub(crate) fn new() -> Result<Island, String> {
         let ip = programs::find("ip", "iproute2")?;
-        let id = std::process::id();
+        // By chance, as others on this machine may have one too, and process ids are not unique among containers.
+        let number = rand::rng().random_range(0..NUMBERS);
+        let (here, there) = addresses(number);
         let island = Island {
             ip,
-            name: format!("millrace-{id}"),
+            name: format!("millrace-{number}"),
+            here,
+            there,
         };
-        let (near, far) = (format!("mr{id}a"), format!("mr{id}b"));
-        let (here, there) = (format!("{HERE}/30"), format!("{THERE}/30"));
+        let (near, far) = (format!("mr{number}a"), format!("mr{number}b"));
+        let (here, there) = (format!("{here}/30"), format!("{there}/30"));
         island.run(&["netns", "add", &island.name])?;
         island.run(&[
             "link",
@@ -54,11 +66,14 @@ impl Island {
         Ok(island)
     }
 
-    /// The command that runs `program` on the island.
-    pub(crate) fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new(&self.ip);
-        command.args(["netns", "exec", &self.name]).arg(program);
-        command
+    /// The command that runs program and arguments of `command` on the island.
+    pub(crate) fn command(&self, command: &Command) -> Command {
+        let mut there = Command::new(&self.ip);
+        there
+            .args(["netns", "exec", &self.name])
+            .arg(command.get_program())
+            .args(command.get_args());
+        there
     }
 
     /// Whether what is on the island answers: cut off, it hears everything and nothing it says arrives.
@@ -67,7 +82,7 @@ impl Island {
     ///
     /// When the kernel refuses.
     pub(crate) fn cut_off(&self, cut: bool) -> Result<(), String> {
-        let here = format!("{HERE}/32");
+        let here = format!("{}/32", self.here);
         let verb = if cut { "add" } else { "del" };
         self.run(&["-n", &self.name, "route", verb, "blackhole", &here])
     }
@@ -75,6 +90,12 @@ impl Island {
     fn run(&self, arguments: &[&str]) -> Result<(), String> {
         run(Command::new(&self.ip).args(arguments))
     }
+}
+
+/// The addresses of an island: this side's, and its own.
+fn addresses(number: u32) -> (Ipv4Addr, Ipv4Addr) {
+    let network = RANGE.to_bits() + 4 * (number % NUMBERS);
+    (Ipv4Addr::from_bits(network + 1), Ipv4Addr::from_bits(network + 2))
 }
 
 impl Drop for Island {
@@ -160,4 +181,20 @@ fn run(command: &mut Command) -> Result<(), String> {
     }
     let words = String::from_utf8_lossy(&output.stderr);
     Err(format!("{command:?}: {} (it takes root)", words.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn islands_lie_apart_inside_their_range() {
+        let of = |number| {
+            let (here, there) = addresses(number);
+            format!("{here} {there}")
+        };
+        assert_eq!(of(0), "10.77.0.1 10.77.0.2");
+        assert_eq!(of(1), "10.77.0.5 10.77.0.6");
+        assert_eq!(of(NUMBERS - 1), "10.77.255.253 10.77.255.254");
+    }
 }

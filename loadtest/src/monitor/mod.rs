@@ -2,9 +2,9 @@
 
 mod crowd;
 mod faults;
-mod island;
+pub(crate) mod island;
 mod scale;
-mod watchers;
+pub(crate) mod watchers;
 
 /// What to try.
 #[derive(Debug, clap::Subcommand)]

@@ -1,7 +1,7 @@
 //! Three monitors of a CDN of our own: their files, their start, and what they say.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -19,6 +19,16 @@ pub(crate) const COUNT: usize = 3;
 
 /// How long a monitor may take to say what it sees.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The tables of monitors that judge as in the field, but for coming back: there is no hold-down, and what came back has
+/// all of its share after `slow_start`. The load of this machine is everybody's, and counts for nothing.
+pub(crate) fn tables(slow_start: Duration) -> String {
+    format!(
+        "[judge]\nhold_down = \"1s\"\nlongest_hold_down = \"1s\"\nslow_start = \"{}ms\"\n\n\
+         [limits]\nload_per_core = 0.0\n",
+        slow_start.as_millis()
+    )
+}
 
 /// One monitor.
 #[derive(Clone, Debug)]
@@ -40,7 +50,7 @@ pub(crate) fn write(
     folder: &Path,
     snapshot: &Path,
     certificate: &Path,
-    also: Option<std::net::Ipv4Addr>,
+    also: Option<Ipv4Addr>,
     tables: &str,
 ) -> Result<Vec<Watcher>, String> {
     let ports = own::free_ports(2 * COUNT)?;
@@ -84,6 +94,21 @@ pub(crate) fn write(
     Ok(watchers)
 }
 
+/// Adds to the configuration of an edge that it sends its heartbeats to `watchers`, which it reaches at `ip`.
+///
+/// # Errors
+///
+/// When the file cannot be read or written.
+pub(crate) fn send_heartbeats(config: &Path, watchers: &[Watcher], ip: Ipv4Addr) -> Result<(), String> {
+    let servers: Vec<String> = watchers
+        .iter()
+        .map(|watcher| format!("http://{ip}:{}", watcher.http.port()))
+        .collect();
+    own::rewrite(config, |text| {
+        format!("{text}\n[monitors]\nservers = {}\n", json!(servers))
+    })
+}
+
 impl Watcher {
     /// The process to be started, from the folder of our programs.
     pub(crate) fn member(&self, programs: &Path, logs: &Path) -> Member {
@@ -121,5 +146,16 @@ impl Watcher {
         let node = &state["merged"]["nodes"][node];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         Ok((text(&node["state"]), text(&node["cause"]["kind"])))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_are_toml() {
+        let tables: toml::Table = tables(Duration::from_secs(20)).parse().unwrap();
+        assert_eq!(tables["judge"]["slow_start"].as_str(), Some("20000ms"));
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::content::Library;
 use crate::up::certificate;
-use crate::up::plan::Plan;
+use crate::up::plan::{NodePlan, Plan};
 
 /// What a run wants of its CDN.
 #[derive(Clone, Copy, Debug)]
@@ -138,6 +138,34 @@ pub(crate) fn plan(folder: &Path, wishes: &Wishes) -> Result<Plan, String> {
     fs::create_dir_all(conf.join("media"))
         .map_err(|error| format!("{} cannot be made: {error}", conf.display()))?;
     Plan::read(&conf, origin, folder, wishes.library)
+}
+
+/// Changes a file of a written CDN, before anything is started that reads it.
+///
+/// # Errors
+///
+/// When it cannot be read or written.
+pub(crate) fn rewrite(file: &Path, change: impl FnOnce(String) -> String) -> Result<(), String> {
+    let wrong = |error: std::io::Error| format!("{}: {error}", file.display());
+    let text = fs::read_to_string(file).map_err(wrong)?;
+    fs::write(file, change(text)).map_err(wrong)
+}
+
+/// Gives the ports of a node of the CDN in `folder` to another IP address, before anything is started. The plan does
+/// not know it until it is read again.
+///
+/// # Errors
+///
+/// When a file cannot be read or written.
+pub(crate) fn move_node(folder: &Path, node: &NodePlan, ip: Ipv4Addr) -> Result<(), String> {
+    let moved = |text: String| {
+        let addresses = [node.http, node.https].into_iter().flatten();
+        addresses.fold(text, |text, address| {
+            text.replace(&address.to_string(), &format!("{ip}:{}", address.port()))
+        })
+    };
+    rewrite(&node.config, moved)?;
+    rewrite(&folder.join("conf/cdn.json"), moved)
 }
 
 fn write_node(

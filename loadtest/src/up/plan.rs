@@ -130,6 +130,16 @@ impl Plan {
         })
     }
 
+    /// The node of this name.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub(crate) fn node(&self, name: &str) -> Result<&NodePlan, String> {
+        let node = self.nodes.iter().find(|node| node.name == name);
+        node.ok_or_else(|| format!("there is no {name}"))
+    }
+
     /// Every port and who wants it.
     pub(crate) fn ports(&self) -> Vec<Wanted> {
         let mut wanted = vec![Wanted {
