@@ -4,6 +4,7 @@ mod cache;
 mod client;
 mod compare;
 mod content;
+mod failover;
 mod histogram;
 mod measure;
 mod memory;
@@ -51,6 +52,8 @@ enum Command {
     Play(play::Options),
     /// Take a picture of a page, such as a monitor's, with headless Chromium
     Screenshot(screenshot::Options),
+    /// Take edges away from a CDN, and time until its router sends nobody there any more
+    Failover(failover::Options),
     /// Start a whole CDN on this machine and show what it does
     Up(up::Options),
 }
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
             Command::Compare(options) => compare::run(options).await,
             Command::Play(options) => play::run(options).await,
             Command::Screenshot(options) => screenshot::run(&options).await,
+            Command::Failover(options) => failover::run(&options).await,
             Command::Up(options) => up::run(options).await,
         }
     });

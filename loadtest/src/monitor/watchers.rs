@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use model::Moment;
 use serde_json::{Value, json};
 
 use crate::client::ask;
@@ -109,6 +110,19 @@ pub(crate) fn send_heartbeats(config: &Path, watchers: &[Watcher], ip: Ipv4Addr)
     })
 }
 
+/// Since when most monitors say that a node is in a state, of what one of them answers to `/v1/state`: when the one that
+/// made it a majority came to say so.
+pub(crate) fn majority_since(answer: &Value, node: &str, wanted: &str) -> Option<Moment> {
+    let views = answer["views"].as_object()?.values();
+    let mut moments: Vec<u64> = views
+        .map(|monitor| &monitor["view"]["nodes"][node])
+        .filter(|seen| seen["state"] == wanted)
+        .filter_map(|seen| seen["since"].as_u64())
+        .collect();
+    moments.sort_unstable();
+    moments.get(COUNT / 2).copied().map(Moment)
+}
+
 impl Watcher {
     /// The process to be started, from the folder of our programs.
     pub(crate) fn member(&self, programs: &Path, logs: &Path) -> Member {
@@ -152,6 +166,22 @@ impl Watcher {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_majority_is_as_old_as_the_monitor_that_made_it_one() {
+        let view = |state: &str, since: u64| json!({ "view": { "nodes": { "a": { "state": state, "since": since } } } });
+        let of = |views: Value| majority_since(&json!({ "views": views }), "a", "up");
+        let (first, second, third) = (view("up", 30), view("up", 10), view("up", 20));
+        assert_eq!(
+            of(json!({ "1": first, "2": second, "3": third })),
+            Some(Moment(20))
+        );
+        assert_eq!(
+            of(json!({ "1": first, "2": second, "3": view("down", 5) })),
+            Some(Moment(30))
+        );
+        assert_eq!(of(json!({ "1": first, "2": view("down", 5), "3": {} })), None);
+    }
 
     #[test]
     fn the_tables_are_toml() {
