@@ -26,6 +26,9 @@ pub(crate) struct Measure {
     /// The largest distance of a round from the median, as a share of it; for people only.
     #[serde(skip)]
     pub(crate) spread: Option<f64>,
+    /// The same of the peer's rounds.
+    #[serde(skip)]
+    pub(crate) peer_spread: Option<f64>,
 }
 
 /// Which side of a bound is good.
@@ -63,6 +66,7 @@ impl Measure {
             goal: goal.map(Goal::bound),
             holds: goal.map(|goal| goal.holds(ours)),
             spread: None,
+            peer_spread: None,
         }
     }
 
@@ -87,16 +91,17 @@ impl Measure {
     }
 
     fn row(&self) -> Vec<String> {
-        let ours = match self.spread {
-            Some(spread) => format!("{} ±{:.0}%", figure(self.ours), spread * 100.0),
-            None => figure(self.ours),
+        let spread_out = |value, spread: Option<f64>| match spread {
+            Some(spread) => format!("{} ±{:.0}%", figure(value), spread * 100.0),
+            None => figure(value),
         };
         vec![
             self.name.clone(),
             self.unit.clone(),
-            ours,
+            spread_out(self.ours, self.spread),
             self.peer.clone(),
-            self.peer_value.map_or(String::new(), figure),
+            self.peer_value
+                .map_or(String::new(), |value| spread_out(value, self.peer_spread)),
             self.ratio.map_or(String::new(), |ratio| format!("{ratio:.2}×")),
             self.goal.map_or(String::new(), |goal| format!("{goal}")),
             self.holds
@@ -113,6 +118,15 @@ pub(crate) fn render(measures: &[Measure]) -> String {
         &["what", "unit", "ours", "peer", "peer's", "ratio", "goal", "holds"],
         &rows,
     )
+}
+
+/// Prints the list for programs, or the table for people.
+pub(crate) fn report(measures: &[Measure], as_json: bool) {
+    if as_json {
+        println!("{}", json(measures));
+    } else {
+        print!("\n{}", render(measures));
+    }
 }
 
 /// The list for programs.

@@ -7,9 +7,11 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// The two cores.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cores {
-    pub(super) server: usize,
-    pub(super) load: usize,
+pub(crate) struct Cores {
+    /// That of the server.
+    pub(crate) server: usize,
+    /// That of the load generators, and of whatever else has to run.
+    pub(crate) load: usize,
 }
 
 impl Cores {
@@ -18,7 +20,7 @@ impl Cores {
     /// # Errors
     ///
     /// When there are not two.
-    pub(super) fn pick() -> Result<Cores, String> {
+    pub(crate) fn pick() -> Result<Cores, String> {
         let allowed = sched_getaffinity(None)
             .map_err(|error| format!("the cores of this machine are unknown: {error}"))?;
         let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
@@ -30,7 +32,7 @@ impl Cores {
 }
 
 /// `command`, kept on one core with all it starts.
-pub(super) fn pinned(core: usize, command: Command) -> Command {
+pub(crate) fn pinned(core: usize, command: Command) -> Command {
     let mut pinned = Command::new("taskset");
     pinned
         .arg("-c")
@@ -48,7 +50,7 @@ pub(super) fn pinned(core: usize, command: Command) -> Command {
 /// # Errors
 ///
 /// When the kernel refuses.
-pub(super) fn pin_this_thread(core: usize) -> io::Result<()> {
+pub(crate) fn pin_this_thread(core: usize) -> io::Result<()> {
     let mut set = CpuSet::new();
     set.set(core);
     Ok(sched_setaffinity(None, &set)?)

@@ -10,7 +10,7 @@ const SCRIPT: &str = "read line; kill -s KILL -- \"-$0\"";
 
 /// A running guard.
 #[derive(Debug)]
-pub(super) struct Guard(Child);
+pub(crate) struct Guard(Child);
 
 impl Guard {
     /// Guards the process group of `leader`.
@@ -18,7 +18,7 @@ impl Guard {
     /// # Errors
     ///
     /// When no shell can be started.
-    pub(super) fn start(leader: i32) -> io::Result<Guard> {
+    pub(crate) fn start(leader: i32) -> io::Result<Guard> {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", SCRIPT, &leader.to_string()]).process_group(0);
         command

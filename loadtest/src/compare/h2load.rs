@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::load::Done;
+use super::generator::Done;
 
 /// Connections, and streams at once on each.
 const CONNECTIONS: usize = 16;

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use super::cores;
-use super::load::Done;
+use super::generator::Done;
 use crate::client::{Trust, connector};
 
 /// Clients at once; enough to keep one core of server busy.

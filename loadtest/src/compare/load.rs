@@ -1,23 +1,13 @@
 //! One round: the load of a case on one contestant, and the processor time it cost the server.
 
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Instant;
 
 use super::case::{Case, Wire, Work};
 use super::contestant::{Contestant, DiskReads};
 use super::evict::Evictor;
 use super::wrk::Paths;
-use super::{Bench, cores, h2load, handshakes, paced, wrk};
-
-/// How much longer than its own time a load generator may run before it is given up.
-const GRACE: Duration = Duration::from_secs(20);
-
-/// What a load generator did.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Done {
-    pub(super) requests: u64,
-    pub(super) per_second: f64,
-}
+use super::{Bench, generator, h2load, handshakes, paced, wrk};
 
 /// One round's figure in the unit of the case, and the requests a second it was reached with.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -94,16 +84,7 @@ pub(super) async fn round(
 impl Bench {
     /// Runs a load generator on its core and gives back what it printed.
     async fn run(&self, command: Command) -> Result<String, String> {
-        let program = command.get_program().to_string_lossy().into_owned();
-        let mut command = tokio::process::Command::from(cores::pinned(self.cores.load, command));
-        command.stdin(Stdio::null()).kill_on_drop(true);
-        match tokio::time::timeout(Duration::from_secs(self.seconds) + GRACE, command.output()).await {
-            Ok(Ok(output)) => {
-                Ok(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
-            }
-            Ok(Err(error)) => Err(format!("{program} cannot be run: {error}")),
-            Err(_) => Err(format!("{program} did not end in time")),
-        }
+        generator::run(self.cores.load, self.seconds, command).await
     }
 }
 

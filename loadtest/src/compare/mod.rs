@@ -5,17 +5,18 @@
 
 mod case;
 mod contestant;
-mod cores;
+pub(crate) mod cores;
 mod evict;
-mod guard;
+pub(crate) mod generator;
+pub(crate) mod guard;
 mod h2load;
 mod handshakes;
 mod load;
 mod millrace;
 mod paced;
 mod peers;
-mod rounds;
-mod wrk;
+pub(crate) mod rounds;
+pub(crate) mod wrk;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -122,12 +123,7 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
     while let Some(contestant) = contestants.pop() {
         contestant.stop().await;
     }
-    let measures = compared?;
-    if options.json {
-        println!("{}", measure::json(&measures));
-    } else {
-        print!("\n{}", measure::render(&measures));
-    }
+    measure::report(&compared?, options.json);
     Ok(())
 }
 

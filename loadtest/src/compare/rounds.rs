@@ -2,17 +2,17 @@
 
 /// The figures of the rounds of one contestant in one case.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Rounds(Vec<f64>);
+pub(crate) struct Rounds(Vec<f64>);
 
 impl Rounds {
     /// One more round.
-    pub(super) fn add(&mut self, figure: f64) {
+    pub(crate) fn add(&mut self, figure: f64) {
         self.0.push(figure);
         self.0.sort_by(f64::total_cmp);
     }
 
     /// The middle one, or the mean of the two in the middle.
-    pub(super) fn median(&self) -> Option<f64> {
+    pub(crate) fn median(&self) -> Option<f64> {
         let middle = self.0.len() / 2;
         match (self.0.get(middle), self.0.len() % 2) {
             (Some(figure), 1) => Some(*figure),
@@ -22,7 +22,7 @@ impl Rounds {
     }
 
     /// The largest distance of a round from the median, as a share of the median.
-    pub(super) fn spread(&self) -> Option<f64> {
+    pub(crate) fn spread(&self) -> Option<f64> {
         let median = self.median().filter(|median| *median > 0.0)?;
         let (least, most) = (self.0.first()?, self.0.last()?);
         Some((median - least).max(most - median) / median)

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::case::DISK_OBJECTS;
-use super::load::Done;
+use super::generator::Done;
 
 /// Which paths wrk asks for.
 #[derive(Clone, Debug)]
-pub(super) enum Paths {
+pub(crate) enum Paths {
+    /// The one of the URL.
     One,
     /// One of the set on disk, at random.
     Disk,
@@ -27,7 +28,7 @@ const CONNECTIONS_FOR_MISSES: usize = 16;
 /// # Errors
 ///
 /// When the script cannot be written.
-pub(super) fn command(
+pub(crate) fn command(
     wrk: &Path,
     folder: &Path,
     url: &str,
@@ -72,7 +73,7 @@ fn script(paths: &Paths) -> Option<String> {
 /// # Errors
 ///
 /// When a request failed, or it printed something else.
-pub(super) fn parse(text: &str) -> Result<Done, String> {
+pub(crate) fn parse(text: &str) -> Result<Done, String> {
     let line = |beginning: &str| {
         text.lines()
             .map(str::trim)
