@@ -4,6 +4,8 @@ mod cache;
 mod client;
 mod compare;
 mod content;
+mod dns;
+mod duel;
 mod failover;
 mod histogram;
 mod measure;
@@ -48,6 +50,8 @@ enum Command {
     Origin(origin::Options),
     /// Compare the edge with nginx, Traffic Server and Varnish, side by side on this machine
     Compare(compare::Options),
+    /// Compare the router's DNS with gdnsd: both with geography and client subnets
+    Dns(dns::Options),
     /// Watch many HLS titles through the edges and check every byte
     Play(play::Options),
     /// Take a picture of a page, such as a monitor's, with headless Chromium
@@ -70,6 +74,7 @@ fn main() -> ExitCode {
             Command::Monitor(command) => monitor::run(command).await,
             Command::Origin(options) => origin::run(options).await,
             Command::Compare(options) => compare::run(options).await,
+            Command::Dns(options) => dns::run(&options).await,
             Command::Play(options) => play::run(options).await,
             Command::Screenshot(options) => screenshot::run(&options).await,
             Command::Failover(options) => failover::run(&options).await,

@@ -1,10 +1,14 @@
 //! A CDN of our own for one run: free ports, a folder of its own, sizes as the run wants them.
 //!
-//! It is written as a folder like `conf/local/` and then started by the same plan as the local CDN.
+//! It is written as a folder like `conf/local/` and then started by the same plan as the local CDN. A router for one run
+//! stands by itself, before edges that nobody has to reach.
+
+pub(crate) mod cities;
+pub(crate) mod router;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::json;
 
@@ -199,7 +203,12 @@ fn quoted(path: &Path) -> String {
     json!(path).to_string()
 }
 
-fn write(path: &PathBuf, text: &str) -> Result<(), String> {
+/// Writes one file, and the folders it lies in.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), String> {
     let made = path.parent().map_or(Ok(()), fs::create_dir_all);
     made.and_then(|()| fs::write(path, text))
         .map_err(|error| format!("{} cannot be written: {error}", path.display()))
