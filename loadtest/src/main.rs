@@ -15,6 +15,7 @@ mod origin;
 mod own;
 mod play;
 mod programs;
+mod redirect;
 mod scrape;
 mod screenshot;
 mod stop;
@@ -52,6 +53,8 @@ enum Command {
     Compare(compare::Options),
     /// Compare the router's DNS with gdnsd: both with geography and client subnets
     Dns(dns::Options),
+    /// Compare the router's redirects with those of nginx
+    Redirect(redirect::Options),
     /// Watch many HLS titles through the edges and check every byte
     Play(play::Options),
     /// Take a picture of a page, such as a monitor's, with headless Chromium
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
             Command::Origin(options) => origin::run(options).await,
             Command::Compare(options) => compare::run(options).await,
             Command::Dns(options) => dns::run(&options).await,
+            Command::Redirect(options) => redirect::run(&options).await,
             Command::Play(options) => play::run(options).await,
             Command::Screenshot(options) => screenshot::run(&options).await,
             Command::Failover(options) => failover::run(&options).await,
