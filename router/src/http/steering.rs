@@ -1,8 +1,10 @@
 //! Content steering: which sites a player should use, in order, said anew while it plays (RFC 8216bis §7, ETSI
-//! TS 103 998). A pathway is a site, and has its name.
+//! TS 103 998).
 //!
 //! A playlist need not know the sites: each comes as a clone of its pathway `.`, which is the one of streams that say
-//! none, at the host of the best node there. A playlist that names sites as pathways of its own is ordered as well.
+//! none, at the host of the best node there. Such a clone is named after the site and the node: players know clones by
+//! their names, and one that came again under a name they have would not lead them to another host. A playlist that
+//! names sites as pathways of its own is ordered as well: the name of a site comes behind its clone.
 //!
 //! A host comes without its port: `HOST` takes the place of a URI's hostname, and the URI keeps its port. Players take one
 //! with a port for no hostname at all, and stay where they are. So nodes to which players are steered listen on the same
@@ -22,7 +24,7 @@ use crate::world::{Wish, World};
 /// The pathway of streams that name none.
 const UNNAMED: &str = ".";
 
-/// The pathway that leads outside; no site has such a name.
+/// The pathway that leads outside. No clone of a site has such a name, for it has a dot in it.
 const OUTSIDE: &str = "elsewhere";
 
 /// A steering manifest.
@@ -51,6 +53,35 @@ struct Replacement {
     host: String,
 }
 
+/// Where a player may go.
+#[derive(Default)]
+struct Ways {
+    /// Names of pathways, best first.
+    priority: Vec<String>,
+    /// Those of them that the playlist does not have.
+    clones: Vec<Clone>,
+}
+
+impl Ways {
+    /// A clone, behind all others.
+    fn add(&mut self, id: String, authority: &str) {
+        self.priority.push(id.clone());
+        self.clones.push(Clone {
+            base_id: UNNAMED,
+            id,
+            uri_replacement: Replacement {
+                host: hostname(authority).to_owned(),
+            },
+        });
+    }
+
+    /// A site, by its best node and then by its own name.
+    fn add_site(&mut self, site: String, node: &str, authority: &str) {
+        self.add(format!("{site}.{node}"), authority);
+        self.priority.push(site);
+    }
+}
+
 pub(super) fn answer(
     world: &World,
     service: &Service,
@@ -59,8 +90,8 @@ pub(super) fn answer(
     decision: &Decision<'_>,
     found: Found,
 ) -> Response<Bytes> {
-    let clones = match decision.instead {
-        Some(target) => outside(target.url.as_deref()).into_iter().collect(),
+    let Ways { priority, clones } = match decision.instead {
+        Some(target) => outside(target.url.as_deref()),
         None => sites(world, service, wish, asked, decision, found),
     };
     if clones.is_empty() {
@@ -74,7 +105,7 @@ pub(super) fn answer(
         version: 1,
         ttl: service.ttl.as_secs(),
         reload_uri: reload(asked),
-        pathway_priority: clones.iter().map(|clone| clone.id.clone()).collect(),
+        pathway_priority: priority,
         pathway_clones: clones,
     };
     let mut response = answer::headed(
@@ -101,7 +132,7 @@ fn sites(
     asked: &Asked<'_>,
     decision: &Decision<'_>,
     found: Found,
-) -> Vec<Clone> {
+) -> Ways {
     let own = decision
         .site
         .zip(decision.nodes.first().map(|choice| choice.edge));
@@ -111,29 +142,26 @@ fn sites(
         .filter(|site| Some(**site) != decision.site);
     let others = others
         .filter_map(|site: &SiteId| Some((*site, world.first_node(asked.way.client, wish, found, *site)?)));
-    let places = own.into_iter().chain(others);
-    places
-        .filter_map(|(site, edge)| {
-            let (_, authority) = location::authority(world, service, site, edge, asked.way)?;
-            Some(Clone {
-                base_id: UNNAMED,
-                id: world.present.site_name(site),
-                uri_replacement: Replacement {
-                    host: hostname(&authority).to_owned(),
-                },
-            })
-        })
-        .collect()
+    let mut ways = Ways::default();
+    for (site, edge) in own.into_iter().chain(others) {
+        let node = world.present.fleet.edge(site, edge);
+        let authority = location::authority(world, service, site, edge, asked.way);
+        if let (Some(node), Some((_, authority))) = (node, authority) {
+            ways.add_site(world.present.site_name(site), &node.name, &authority);
+        }
+    }
+    ways
 }
 
-fn outside(url: Option<&str>) -> Option<Clone> {
-    let (_, rest) = url?.split_once("://")?;
-    let host = hostname(rest.split('/').next()?).to_owned();
-    Some(Clone {
-        base_id: UNNAMED,
-        id: OUTSIDE.to_owned(),
-        uri_replacement: Replacement { host },
-    })
+fn outside(url: Option<&str>) -> Ways {
+    let mut ways = Ways::default();
+    let authority = url
+        .and_then(|url| url.split_once("://"))
+        .and_then(|(_, rest)| rest.split('/').next());
+    if let Some(authority) = authority {
+        ways.add(OUTSIDE.to_owned(), authority);
+    }
+    ways
 }
 
 /// An authority without its port. An IPv6 address keeps its brackets, as in a URI.
@@ -179,12 +207,33 @@ mod tests {
 
     #[test]
     fn a_place_outside_is_named_by_its_host() {
-        let host = |url: &str| outside(Some(url)).map(|clone| clone.uri_replacement.host);
+        let host = |url: Option<&str>| outside(url).clones.pop().map(|clone| clone.uri_replacement.host);
         assert_eq!(
-            host("https://other.example:8443/cdn"),
-            Some("other.example".to_owned())
+            host(Some("https://other.example:8443/cdn")).as_deref(),
+            Some("other.example")
         );
-        assert_eq!(host("https://other.example"), Some("other.example".to_owned()));
-        assert_eq!(outside(None).map(|clone| clone.id), None);
+        assert_eq!(
+            host(Some("https://other.example")).as_deref(),
+            Some("other.example")
+        );
+        assert_eq!(host(None), None);
+    }
+
+    #[test]
+    fn a_clone_has_the_name_of_its_node_and_its_site_stands_behind_it() {
+        let mut ways = Ways::default();
+        ways.add_site("ams".to_owned(), "edge-2", "192.0.2.2:8080");
+        ways.add_site("iad".to_owned(), "edge-9", "192.0.2.9:8080");
+        assert_eq!(ways.priority, ["ams.edge-2", "ams", "iad.edge-9", "iad"]);
+        let clones: Vec<serde_json::Value> = ways
+            .clones
+            .iter()
+            .map(|clone| serde_json::to_value(clone).unwrap())
+            .collect();
+        let clone = |id: &str, host: &str| serde_json::json!({ "BASE-ID": ".", "ID": id, "URI-REPLACEMENT": { "HOST": host } });
+        assert_eq!(
+            clones,
+            [clone("ams.edge-2", "192.0.2.2"), clone("iad.edge-9", "192.0.2.9")]
+        );
     }
 }
