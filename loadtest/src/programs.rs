@@ -1,6 +1,9 @@
-//! Which programs of others are installed.
+//! Which programs of others are installed, and how they come to be.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::process::Command;
 
 /// Where Debian puts programs; servers lie in `sbin`, which is not in everybody's search path.
 const FOLDERS: [&str; 6] = [
@@ -23,6 +26,45 @@ pub(crate) fn find(name: &str, package: &str) -> Result<PathBuf, String> {
         .map(|folder| Path::new(folder).join(name))
         .find(|path| path.is_file())
         .ok_or_else(|| format!("{name} is not installed (Debian package {package})"))
+}
+
+/// The program's path; its Debian package is installed first, where it is missing.
+///
+/// # Errors
+///
+/// Why it could not be installed, and what to do.
+pub(crate) async fn provide(name: &str, package: &str) -> Result<PathBuf, String> {
+    match find(name, package) {
+        Ok(path) => Ok(path),
+        Err(_) => {
+            install(package).await?;
+            find(name, package)
+        }
+    }
+}
+
+/// Installs a package of Debian, saying so. It takes root.
+async fn install(package: &str) -> Result<(), String> {
+    eprintln!("installing the Debian package {package}");
+    for arguments in [
+        &["update", "-qq"][..],
+        &["install", "-y", "-qq", "--no-install-recommends", package],
+    ] {
+        let status = Command::new("apt-get")
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()
+            .await
+            .map_err(|error| format!("apt-get cannot be run: {error}; install {package} by hand"))?;
+        if !status.success() {
+            return Err(format!(
+                "apt-get could not install {package}: install it by hand, as root"
+            ));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

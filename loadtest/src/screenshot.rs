@@ -53,13 +53,7 @@ fn size(text: &str) -> Result<(u32, u32), String> {
 ///
 /// What is missing, or went wrong.
 pub(crate) async fn run(options: &Options) -> Result<(), String> {
-    let chromium = match programs::find("chromium", "chromium") {
-        Ok(chromium) => chromium,
-        Err(_) => {
-            install("chromium").await?;
-            programs::find("chromium", "chromium")?
-        }
-    };
+    let chromium = programs::provide("chromium", "chromium").await?;
     let profile = Folder::new(None)?;
     let (width, height) = options.size;
     let running = Command::new(chromium)
@@ -80,30 +74,6 @@ pub(crate) async fn run(options: &Options) -> Result<(), String> {
         return Err(format!("Chromium took no picture: {}", words.trim()));
     }
     println!("{} shows {}", options.out.display(), options.url);
-    Ok(())
-}
-
-/// Installs a package of Debian, saying so. It takes root.
-async fn install(package: &str) -> Result<(), String> {
-    println!("installing the Debian package {package}");
-    for arguments in [
-        &["update", "-qq"][..],
-        &["install", "-y", "-qq", "--no-install-recommends", package],
-    ] {
-        let status = Command::new("apt-get")
-            .args(arguments)
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status()
-            .await
-            .map_err(|error| format!("apt-get cannot be run: {error}; install {package} by hand"))?;
-        if !status.success() {
-            return Err(format!(
-                "apt-get could not install {package}: install it by hand, as root"
-            ));
-        }
-    }
     Ok(())
 }
 
