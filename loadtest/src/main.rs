@@ -1,5 +1,6 @@
 //! A whole CDN on one machine, load generators, and a comparison with peers.
 
+mod browser;
 mod cache;
 mod client;
 mod compare;
@@ -41,6 +42,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Let a real player in a real browser be steered away from a site that drains
+    Browser(browser::Options),
     /// Simulate, check and stress the cache engine
     #[command(subcommand)]
     Cache(cache::Command),
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         match arguments.command {
+            Command::Browser(options) => browser::run(&options).await,
             Command::Cache(command) => cache::run(command).await,
             Command::Monitor(command) => monitor::run(command).await,
             Command::Origin(options) => origin::run(options).await,

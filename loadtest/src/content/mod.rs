@@ -64,6 +64,7 @@ pub(crate) fn media_type(path: &str) -> &'static str {
         "mp4" => "video/mp4",
         "ts" => "video/mp2t",
         "vtt" => "text/vtt",
+        "js" => "text/javascript; charset=utf-8",
         "html" => "text/html; charset=utf-8",
         "txt" | "md" => "text/plain; charset=utf-8",
         "json" => "application/json",
