@@ -2,13 +2,12 @@
 //! TS 103 998).
 //!
 //! A playlist need not know the sites: each comes as a clone of its pathway `.`, which is the one of streams that say
-//! none, at the host of the best node there. Such a clone is named after the site and the node: players know clones by
-//! their names, and one that came again under a name they have would not lead them to another host. A playlist that
-//! names sites as pathways of its own is ordered as well: the name of a site comes behind its clone.
+//! none, at the host of the best node there. Such a clone is named after the site and the node: hls.js keeps the first
+//! clone of a name, and one that came again under that name would not lead it to another host. A playlist that names
+//! sites as pathways of its own is ordered as well: the name of a site comes behind its clone.
 //!
-//! A host comes without its port: `HOST` takes the place of a URI's hostname, and the URI keeps its port. Players take one
-//! with a port for no hostname at all, and stay where they are. So nodes to which players are steered listen on the same
-//! ports.
+//! A host comes without its port: `HOST` takes the place of a URI's hostname, and the URI keeps its port. hls.js ignores
+//! one with a port, and stays where it is. So nodes to which players are steered listen on the same ports.
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
