@@ -16,12 +16,15 @@ use serde::Serialize;
 
 use super::answer::{self, Asked};
 use super::location;
-use crate::decide::{Decision, Reason, Service, SiteId};
+use crate::decide::{Decision, EdgeId, Reason, Service, SiteId};
 use crate::geo::table::Found;
 use crate::world::{Wish, World};
 
 /// The pathway of streams that name none.
 const UNNAMED: &str = ".";
+
+/// Nodes of the chosen site that are named; one of each other site is enough until the next manifest.
+const NODES_OF_OWN_SITE: usize = 2;
 
 /// The pathway that leads outside. No clone of a site has such a name, for it has a dot in it.
 const OUTSIDE: &str = "elsewhere";
@@ -74,10 +77,15 @@ impl Ways {
         });
     }
 
-    /// A site, by its best node and then by its own name.
-    fn add_site(&mut self, site: String, node: &str, authority: &str) {
-        self.add(format!("{site}.{node}"), authority);
-        self.priority.push(site);
+    /// A site, by its best nodes and then by its own name.
+    fn add_site<'n>(&mut self, site: &str, nodes: impl Iterator<Item = (&'n str, String)>) {
+        let before = self.clones.len();
+        for (node, authority) in nodes {
+            self.add(format!("{site}.{node}"), &authority);
+        }
+        if self.clones.len() > before {
+            self.priority.push(site.to_owned());
+        }
     }
 }
 
@@ -132,22 +140,27 @@ fn sites(
     decision: &Decision<'_>,
     found: Found,
 ) -> Ways {
-    let own = decision
-        .site
-        .zip(decision.nodes.first().map(|choice| choice.edge));
+    let client = asked.way.client;
+    // A player whose node goes away finds the next one of its site in the manifest that it has.
+    let own = decision.site.map(|site| {
+        let nodes = decision.nodes.iter().take(NODES_OF_OWN_SITE);
+        (site, nodes.map(|choice| choice.edge).collect())
+    });
     let others = decision
         .others
         .iter()
         .filter(|site| Some(**site) != decision.site);
-    let others = others
-        .filter_map(|site: &SiteId| Some((*site, world.first_node(asked.way.client, wish, found, *site)?)));
+    let others = others.map(|site: &SiteId| {
+        let first = world.first_node(client, wish, found, *site);
+        (*site, first.into_iter().collect::<Vec<EdgeId>>())
+    });
     let mut ways = Ways::default();
-    for (site, edge) in own.into_iter().chain(others) {
-        let node = world.present.fleet.edge(site, edge);
-        let authority = location::authority(world, service, site, edge, asked.way);
-        if let (Some(node), Some((_, authority))) = (node, authority) {
-            ways.add_site(world.present.site_name(site), &node.name, &authority);
-        }
+    for (site, edges) in own.into_iter().chain(others) {
+        let nodes = edges.into_iter().filter_map(|edge| {
+            let (_, authority) = location::authority(world, service, site, edge, asked.way)?;
+            Some((&*world.present.fleet.edge(site, edge)?.name, authority))
+        });
+        ways.add_site(&world.present.site_name(site), nodes);
     }
     ways
 }
@@ -221,9 +234,17 @@ mod tests {
     #[test]
     fn a_clone_has_the_name_of_its_node_and_its_site_stands_behind_it() {
         let mut ways = Ways::default();
-        ways.add_site("ams".to_owned(), "edge-2", "192.0.2.2:8080");
-        ways.add_site("iad".to_owned(), "edge-9", "192.0.2.9:8080");
-        assert_eq!(ways.priority, ["ams.edge-2", "ams", "iad.edge-9", "iad"]);
+        let at = |node: &'static str, authority: &str| (node, authority.to_owned());
+        ways.add_site(
+            "ams",
+            [at("edge-2", "192.0.2.2:8080"), at("edge-1", "192.0.2.1:8080")].into_iter(),
+        );
+        ways.add_site("fra", std::iter::empty());
+        ways.add_site("iad", [at("edge-9", "192.0.2.9:8080")].into_iter());
+        assert_eq!(
+            ways.priority,
+            ["ams.edge-2", "ams.edge-1", "ams", "iad.edge-9", "iad"]
+        );
         let clones: Vec<serde_json::Value> = ways
             .clones
             .iter()
@@ -232,7 +253,11 @@ mod tests {
         let clone = |id: &str, host: &str| serde_json::json!({ "BASE-ID": ".", "ID": id, "URI-REPLACEMENT": { "HOST": host } });
         assert_eq!(
             clones,
-            [clone("ams.edge-2", "192.0.2.2"), clone("iad.edge-9", "192.0.2.9")]
+            [
+                clone("ams.edge-2", "192.0.2.2"),
+                clone("ams.edge-1", "192.0.2.1"),
+                clone("iad.edge-9", "192.0.2.9"),
+            ]
         );
     }
 }

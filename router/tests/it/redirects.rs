@@ -99,16 +99,25 @@ fn steering_orders_the_sites_and_follows_a_drain() {
     let said = json(&response);
     assert_eq!((&said["VERSION"], &said["TTL"]), (&1.into(), &30.into()));
     assert_eq!(said["RELOAD-URI"], "/steer/t/master.m3u8?sid=7");
-    assert_eq!(said["PATHWAY-PRIORITY"], serde_json::json!(["ams", "iad"]));
     let clones = said["PATHWAY-CLONES"].as_array().unwrap();
+    let hosts: Vec<(&str, &str)> = clones
+        .iter()
+        .map(|clone| {
+            assert_eq!(clone["BASE-ID"], ".");
+            let host = &clone["URI-REPLACEMENT"]["HOST"];
+            (clone["ID"].as_str().unwrap(), host.as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(hosts.len(), 3, "two nodes of the own site, and one of the other");
+    assert_eq!(hosts[2], ("iad.edge-iad-1", "127.0.1.3"));
+    let mut own = hosts[..2].to_vec();
+    own.sort_unstable();
     assert_eq!(
-        (&clones[1]["BASE-ID"], &clones[1]["ID"]),
-        (&".".into(), &"iad".into())
+        own,
+        [("ams.edge-ams-1", "127.0.1.1"), ("ams.edge-ams-2", "127.0.1.2")]
     );
-    assert_eq!(
-        clones[1]["URI-REPLACEMENT"]["HOST"],
-        cdn.addresses("edge-iad-1").http.ip().to_string()
-    );
+    let priority = [hosts[0].0, hosts[1].0, "ams", "iad.edge-iad-1", "iad"];
+    assert_eq!(said["PATHWAY-PRIORITY"], serde_json::json!(priority));
     let dash = http(&cdn).send(&request("GET", OF_AMS, "/steer/t/m.mpd?_DASH_pathway=%22ams%22"));
     assert_eq!(dash.field("Content-Type"), Some("application/json"));
     for edge in ["edge-ams-1", "edge-ams-2"] {
@@ -117,7 +126,7 @@ fn steering_orders_the_sites_and_follows_a_drain() {
     }
     testkit::eventually(crate::PATIENCE, || {
         let said = json(&steer(&cdn));
-        if said["PATHWAY-PRIORITY"] == serde_json::json!(["iad"]) {
+        if said["PATHWAY-PRIORITY"] == serde_json::json!(["iad.edge-iad-1", "iad"]) {
             Ok(())
         } else {
             Err(said)

@@ -132,3 +132,13 @@ fn what_is_no_such_document_is_told_with_its_line() {
     }
     assert_eq!(zones("{}").unwrap(), []);
 }
+
+#[test]
+fn the_zones_of_the_local_cdn_are_taken_for_its_sites() {
+    let snapshot = model::Snapshot::from_json(include_bytes!("../../../../conf/local/cdn.json")).unwrap();
+    let source = Source {
+        name: "coverage.json",
+        bytes: include_bytes!("../../../../conf/local/coverage.json"),
+    };
+    assert_eq!(read(source, &Sites::of(&snapshot).unwrap()).unwrap().len(), 4);
+}
