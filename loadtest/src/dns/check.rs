@@ -10,6 +10,9 @@ use super::message::{self, Answer};
 use crate::own::cities::{CITIES, city_of};
 use crate::own::router::{HOST, edges};
 
+/// The number of our questions; each has a socket of its own.
+const ID: u16 = 1;
+
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -63,14 +66,16 @@ fn transport(tcp: bool) -> &'static str {
 
 fn right(answer: &Answer, network: u8) -> Result<(), String> {
     let expected: Vec<Ipv4Addr> = edges(city_of(network)).into();
-    if answer.code == 0 && answer.addresses == expected {
+    let mut addresses = answer.addresses.clone();
+    addresses.sort_unstable();
+    if answer.code == 0 && addresses == expected {
         return Ok(());
     }
     Err(format!("{answer:?} instead of {expected:?}"))
 }
 
 async fn ask(address: SocketAddr, tcp: bool, subnet: Option<[u8; 3]>) -> Result<Answer, String> {
-    let question = message::question(HOST, subnet);
+    let question = message::question(ID, HOST, subnet);
     let exchange = async {
         match tcp {
             true => over_tcp(address, &question).await,
@@ -78,7 +83,7 @@ async fn ask(address: SocketAddr, tcp: bool, subnet: Option<[u8; 3]>) -> Result<
         }
     };
     match tokio::time::timeout(PATIENCE, exchange).await {
-        Ok(Ok(bytes)) => message::read(&bytes),
+        Ok(Ok(bytes)) => message::read(ID, &bytes),
         Ok(Err(error)) => Err(format!("{address} over {}: {error}", transport(tcp))),
         Err(_) => Err(format!(
             "{address} did not answer over {} within {} s",

@@ -19,29 +19,26 @@ const CLIENT_SUBNET: u16 = 8;
 /// What the asker can take in one datagram, as it says in OPT.
 const PAYLOAD: u16 = 1232;
 
-/// A question repeats its number in the answer.
-pub(super) const ID: u16 = 0x4d52;
-
 /// What an answer says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// How it went; 0 is NOERROR.
-    pub(super) code: u8,
-    /// The addresses, sorted.
-    pub(super) addresses: Vec<Ipv4Addr>,
+    pub(crate) code: u8,
+    /// The addresses, in the order in which they came.
+    pub(crate) addresses: Vec<Ipv4Addr>,
     /// For how long a prefix of the client's network it holds, where it says so.
-    pub(super) scope: Option<u8>,
+    pub(crate) scope: Option<u8>,
 }
 
 /// The data of the option that names the /24 `subnet`.
-pub(super) fn subnet_option(subnet: [u8; 3]) -> [u8; 7] {
+pub(crate) fn subnet_option(subnet: [u8; 3]) -> [u8; 7] {
     let [a, b, c] = subnet;
     // Family IPv4, source prefix, no scope, address.
     [0, 1, 24, 0, a, b, c]
 }
 
-/// Asks for the IPv4 addresses of `name`, for a client in `subnet` where there is one.
-pub(super) fn question(name: &str, subnet: Option<[u8; 3]>) -> Vec<u8> {
+/// Asks for the IPv4 addresses of `name`, for a client in `subnet` where there is one. `id` comes back in the answer.
+pub(crate) fn question(id: u16, name: &str, subnet: Option<[u8; 3]>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(64);
     let numbers = |bytes: &mut Vec<u8>, numbers: &[u16]| {
         for number in numbers {
@@ -49,7 +46,7 @@ pub(super) fn question(name: &str, subnet: Option<[u8; 3]>) -> Vec<u8> {
         }
     };
     // Number, no flags, then the counts of the four sections.
-    numbers(&mut bytes, &[ID, 0, 1, 0, 0, u16::from(subnet.is_some())]);
+    numbers(&mut bytes, &[id, 0, 1, 0, 0, u16::from(subnet.is_some())]);
     for label in name.split('.') {
         // Ours are short.
         bytes.push(label.len() as u8);
@@ -75,8 +72,8 @@ pub(super) fn question(name: &str, subnet: Option<[u8; 3]>) -> Vec<u8> {
 /// # Errors
 ///
 /// When it is none, or not whole.
-pub(super) fn read(bytes: &[u8]) -> Result<Answer, String> {
-    Reader { bytes, at: 0 }.answer().ok_or_else(|| {
+pub(crate) fn read(id: u16, bytes: &[u8]) -> Result<Answer, String> {
+    Reader { bytes, at: 0 }.answer(id).ok_or_else(|| {
         format!(
             "{} bytes that are no answer to the question: {bytes:02x?}",
             bytes.len()
@@ -90,9 +87,9 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn answer(&mut self) -> Option<Answer> {
-        let (id, flags) = (self.number()?, self.number()?);
-        if id != ID || flags & 0x8000 == 0 {
+    fn answer(&mut self, id: u16) -> Option<Answer> {
+        let (own, flags) = (self.number()?, self.number()?);
+        if own != id || flags & 0x8000 == 0 {
             return None;
         }
         let counts = [self.number()?, self.number()?, self.number()?, self.number()?];
@@ -121,7 +118,6 @@ impl<'a> Reader<'a> {
                 _ => {}
             }
         }
-        answer.addresses.sort_unstable();
         Some(answer)
     }
 
@@ -162,6 +158,8 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
 
+    const ID: u16 = 0x4d52;
+
     /// `demo.cdn.test`, two addresses, an OPT record with the client's network, scope 12.
     const ANSWER: &[u8] = b"\x4d\x52\x84\0\0\x01\0\x02\0\0\0\x01\x04demo\x03cdn\x04test\0\0\x01\0\x01\
         \xc0\x0c\0\x01\0\x01\0\0\0\x1e\0\x04\xc6\x33\x64\x02\xc0\x0c\0\x01\0\x01\0\0\0\x1e\0\x04\xc6\x33\x64\x01\
@@ -170,8 +168,8 @@ mod tests {
     #[test]
     fn a_question_is_written_as_it_goes_over_the_wire() {
         let plain = b"\x4d\x52\0\0\0\x01\0\0\0\0\0\0\x04demo\x03cdn\x04test\0\0\x01\0\x01";
-        assert_eq!(question("demo.cdn.test", None), plain);
-        let with_subnet = question("demo.cdn.test", Some([203, 0, 113]));
+        assert_eq!(question(ID, "demo.cdn.test", None), plain);
+        let with_subnet = question(ID, "demo.cdn.test", Some([203, 0, 113]));
         assert_eq!(with_subnet[11], 1, "one additional record");
         assert!(with_subnet.ends_with(b"\0\0\x29\x04\xd0\0\0\0\0\0\x0b\0\x08\0\x07\0\x01\x18\0\xcb\0\x71"));
     }
@@ -179,16 +177,16 @@ mod tests {
     #[test]
     fn an_answer_is_read_with_its_scope() {
         assert_eq!(
-            read(ANSWER),
+            read(ID, ANSWER),
             Ok(Answer {
                 code: 0,
-                addresses: vec![[198, 51, 100, 1].into(), [198, 51, 100, 2].into()],
+                addresses: vec![[198, 51, 100, 2].into(), [198, 51, 100, 1].into()],
                 scope: Some(12),
             })
         );
         let mut refused = b"\x4d\x52\x84\x05\0\x01\0\0\0\0\0\0".to_vec();
-        refused.extend_from_slice(&question("demo.cdn.test", None)[HEAD_BYTES..]);
-        let refused = read(&refused).unwrap();
+        refused.extend_from_slice(&question(ID, "demo.cdn.test", None)[HEAD_BYTES..]);
+        let refused = read(ID, &refused).unwrap();
         assert_eq!(
             (refused.code, refused.addresses.len(), refused.scope),
             (5, 0, None)
@@ -198,11 +196,11 @@ mod tests {
     #[test]
     fn what_is_cut_or_of_another_question_is_no_answer() {
         for length in 0..ANSWER.len() {
-            assert!(read(&ANSWER[..length]).is_err(), "{length}");
+            assert!(read(ID, &ANSWER[..length]).is_err(), "{length}");
         }
         let mut other = ANSWER.to_vec();
         other[0] ^= 1;
-        assert!(read(&other).is_err());
-        assert!(read(&question("demo.cdn.test", None)).is_err());
+        assert!(read(ID, &other).is_err());
+        assert!(read(ID, &question(ID, "demo.cdn.test", None)).is_err());
     }
 }

@@ -7,7 +7,7 @@ mod case;
 mod check;
 mod dnsperf;
 mod gdnsd;
-mod message;
+pub(crate) mod message;
 
 use std::path::Path;
 
