@@ -9,6 +9,7 @@ mod geo;
 mod geography;
 mod http;
 mod measured;
+mod memo;
 mod metrics;
 mod owner;
 mod saved;

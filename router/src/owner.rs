@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -30,6 +31,9 @@ const COALESCE: Duration = Duration::from_millis(10);
 
 /// Messages taken in before the next world.
 const BATCH: usize = 1024;
+
+/// Worlds of this process so far: the next one's number.
+static WORLDS: AtomicU64 = AtomicU64::new(0);
 
 /// Something changed.
 pub(crate) enum Message {
@@ -165,6 +169,7 @@ impl Owner {
             return None;
         }
         let world = World {
+            number: WORLDS.fetch_add(1, Ordering::Relaxed),
             zones: Arc::clone(&self.zones),
             table: Arc::clone(&self.table),
             present: crate::decide::World::compile(&self.fleet, &availability, &self.controls),

@@ -16,10 +16,13 @@ use crate::dns::authority::Zones;
 use crate::dns::authority::steer::{self, Addresses, Asked, Steer, Steered, Verdict};
 use crate::geo::ranking;
 use crate::geo::table::{Found, Table};
+use crate::memo::{self, About, Decided};
 use crate::metrics::{Protocol, Routes};
 
 /// The world.
 pub(crate) struct World {
+    /// Its own: no two worlds of a process have the same.
+    pub(crate) number: u64,
     pub(crate) zones: Arc<Zones>,
     pub(crate) table: Arc<Table>,
     /// The fleet, who is up, and who should get how much.
@@ -39,6 +42,8 @@ pub(crate) struct Outcome {
     /// Where it leads: a site, and its first node.
     pub(crate) site: Option<SiteId>,
     edge: Option<EdgeId>,
+    /// The client's own network took part.
+    by_prefix: bool,
     found: Found,
 }
 
@@ -56,6 +61,7 @@ impl Outcome {
             reason: decision.reason,
             site: decision.site,
             edge: decision.nodes.first().map(|choice| choice.edge),
+            by_prefix: decision.by_prefix,
             found,
         }
     }
@@ -180,7 +186,39 @@ impl dns::World for World {
 
 impl Steer for World {
     fn steer(&self, asked: &Asked<'_>, addresses: &mut Addresses) -> Steered {
+        let found = self.table.find(asked.client);
+        let wish = World::wish_of(asked);
+        let about = About {
+            world: self.number,
+            service: asked.service.0,
+            host: wish.key.hash(),
+            family: wish.wants.unwrap_or(Family::Ipv4),
+            ranking: found.ranking,
+            country: found.country,
+        };
+        if let Some(known) = memo::recall(&about) {
+            *addresses = known.addresses;
+            self.told(
+                &Outcome {
+                    found,
+                    ..known.outcome
+                },
+                asked.client,
+            );
+            return Steered {
+                scope: found.scope,
+                ..known.steered
+            };
+        }
         let (steered, outcome) = self.addresses(asked, addresses);
+        if !outcome.by_prefix {
+            let decided = Decided {
+                steered,
+                addresses: *addresses,
+                outcome,
+            };
+            memo::remember(about, decided);
+        }
         self.told(&outcome, asked.client);
         steered
     }

@@ -267,7 +267,7 @@ fn http(world: &World, client: IpAddr, host: &str, service: ServiceId, query: &Q
         path: query.path.clone(),
         status: response.status().as_u16(),
         location: location.map(str::to_owned),
-        locations: answer::targets(world, wish, &asked, &decision),
+        locations: answer::targets(world, wish, &asked, &decision, answer::LOCATIONS_MAX),
         why: told(world, &decision, steps),
     }
 }

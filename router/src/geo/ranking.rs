@@ -12,6 +12,13 @@ pub(crate) use crate::site::SiteId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RankingId(pub(super) u32);
 
+impl RankingId {
+    /// Its place among the rankings of its table.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+}
+
 /// What a ranking rests on, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Evidence {

@@ -16,7 +16,7 @@ use crate::metrics::Protocol;
 use crate::world::{Outcome, Wish, World};
 
 /// Nodes in one JSON answer: who has tried so many should ask again.
-const LOCATIONS_MAX: usize = 8;
+pub(crate) const LOCATIONS_MAX: usize = 8;
 
 /// The path below which content steering is answered.
 const STEER: &str = "/steer/";
@@ -97,7 +97,13 @@ fn asks_for_json(query: Option<&str>) -> bool {
 }
 
 /// Where the request should go instead, best first.
-pub(crate) fn targets(world: &World, wish: Wish, asked: &Asked<'_>, decision: &Decision<'_>) -> Vec<String> {
+pub(crate) fn targets(
+    world: &World,
+    wish: Wish,
+    asked: &Asked<'_>,
+    decision: &Decision<'_>,
+    most: usize,
+) -> Vec<String> {
     let rest = rest_of(asked);
     if let Some(target) = decision.instead {
         let outside = location::outside(target, asked.way);
@@ -106,10 +112,11 @@ pub(crate) fn targets(world: &World, wish: Wish, asked: &Asked<'_>, decision: &D
     let (Some(site), Some(service)) = (decision.site, world.present.fleet.service(wish.service)) else {
         return Vec::new();
     };
-    let nodes = decision.nodes.iter().take(LOCATIONS_MAX);
+    let nodes = decision.nodes.iter();
     let authorities =
         nodes.filter_map(|choice| location::authority(world, service, site, choice.edge, asked.way));
     authorities
+        .take(most)
         .map(|(secure, authority)| format!("{}://{authority}{rest}", location::scheme(secure)))
         .collect()
 }
@@ -130,7 +137,7 @@ fn rest_of(asked: &Asked<'_>) -> String {
 }
 
 fn redirect(world: &World, wish: Wish, asked: &Asked<'_>, decision: &Decision<'_>) -> Response<Bytes> {
-    let first = targets(world, wish, asked, decision).into_iter().next();
+    let first = targets(world, wish, asked, decision, 1).pop();
     let Some(location) = first.and_then(|url| HeaderValue::try_from(url).ok()) else {
         return nowhere(decision.reason);
     };
@@ -145,7 +152,7 @@ fn redirect(world: &World, wish: Wish, asked: &Asked<'_>, decision: &Decision<'_
 }
 
 fn locations(world: &World, wish: Wish, asked: &Asked<'_>, decision: &Decision<'_>) -> Response<Bytes> {
-    let locations = targets(world, wish, asked, decision);
+    let locations = targets(world, wish, asked, decision, LOCATIONS_MAX);
     if locations.is_empty() {
         return nowhere(decision.reason);
     }

@@ -19,7 +19,7 @@ use testkit::{Chance, geography};
 use views::{Heard, Told};
 
 use crate::decide::Tally;
-use crate::dns::authority::steer::{Addresses, Asked, Family, ServiceId, Steered};
+use crate::dns::authority::steer::{Addresses, Asked, Family, ServiceId, Steer, Steered};
 use crate::geo::{self, Source, Sources};
 use crate::metrics::Metrics;
 use crate::owner::{Message, Owner};
@@ -209,7 +209,14 @@ impl Paper {
             family: Family::V4,
         };
         let mut addresses = Addresses::default();
-        let (steered, _) = self.world.addresses(&asked, &mut addresses);
+        let steered = self.world.steer(&asked, &mut addresses);
+        let mut anew = Addresses::default();
+        let (decided, _) = self.world.addresses(&asked, &mut anew);
+        assert_eq!(
+            (steered, addresses.as_slice()),
+            (decided, anew.as_slice()),
+            "what is remembered is what would be decided"
+        );
         (steered, addresses.as_slice().to_vec())
     }
 
