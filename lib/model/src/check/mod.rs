@@ -5,6 +5,14 @@ mod methods;
 mod nodes;
 mod routing;
 mod services;
+/// Whether it may be the name of a site, a node or a service.
+fn is_name(name: &str) -> bool {
+    let legal = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
+    name.len() <= NAME_BYTES
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.bytes().all(legal)
+}
+
 #[cfg(test)]
 mod tests;
 mod zones;
@@ -71,12 +79,7 @@ impl Complaints {
     /// Names stand in `Via`, `Cache-Status` (where a token begins with a letter), cache keys (where `/` ends them) and
     /// metrics.
     fn name(&mut self, at: &str, name: &str) {
-        let legal = name.len() <= NAME_BYTES
-            && name.starts_with(|first: char| first.is_ascii_lowercase())
-            && name
-                .bytes()
-                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'));
-        if !legal {
+        if !is_name(name) {
             self.add(
                 at,
                 format!("{name:?} is not a name"),

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Complaints, services::PATH_SEGMENTS_MAX};
+use super::{Complaints, is_name, services::PATH_SEGMENTS_MAX};
 use crate::Snapshot;
 use crate::country::Country;
 use crate::hosts::{host_of, is_host_name};
@@ -91,7 +91,8 @@ fn check_node_host(
     let wrong = snapshot
         .nodes
         .iter()
-        .filter(|(_, node)| node.is_routable())
+        // A name that is none is told of elsewhere.
+        .filter(|(name, node)| node.is_routable() && is_name(name) && is_name(&node.site))
         .find_map(|(name, node)| {
             let host = snapshot.node_host(template, name, node);
             if host.contains(|letter: char| letter.is_ascii_uppercase()) || !is_host_name(&host) {

@@ -45,7 +45,6 @@ fn right() -> Value {
                     "answers": 4,
                     "dispersion": 2,
                     "key_prefix_segments": 2,
-                    "node_host": "{node}.{site}.films.example",
                     "countries": { "allow": ["NL", "BE"] },
                     "elsewhere": { "CH": { "url": "https://ch.example/films" } },
                     "bypass": { "url": "http://[2001:db8::8]:81", "addresses": ["192.0.2.8", "2001:db8::8"] }
@@ -653,6 +652,14 @@ fn each_mistake_meets_its_complaint() {
         assert!(found[0].what.contains(what), "{pointer} = {change}: {found:?}");
         assert!(!found[0].advice.is_empty());
     }
+}
+
+#[test]
+fn names_of_nodes_are_right_where_a_host_of_the_service_covers_them() {
+    let mut document = right();
+    let name = json!("{node}.{site}.films.example");
+    put(&mut document, "/services/films/routing/node_host", name);
+    assert_eq!(complaints_of(&document), []);
 }
 
 /// Puts `value` at a JSON pointer; `-` appends to a list.
