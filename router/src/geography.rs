@@ -2,11 +2,11 @@
 //! wrong is refused with every complaint, and the old table stays; a copy of what was last good is kept for the next
 //! start.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, SystemTime};
-use std::{fs, io};
 
 use model::Snapshot;
 use tokio::sync::mpsc;
@@ -110,11 +110,10 @@ impl Geography {
 
     /// Keeps a copy of what was just taken into use.
     fn keep(&self) {
-        let of = [&self.paths.database, &self.paths.coverage, &self.paths.latency];
-        let copied = of.into_iter().flatten().try_for_each(|path| {
+        let copied = self.paths.named().into_iter().try_for_each(|(kind, path)| {
+            let Some(path) = path else { return Ok(()) };
             fs::create_dir_all(&self.kept)?;
-            let copy = copy_of(path, &self.kept).ok_or(io::ErrorKind::InvalidInput)?;
-            let fresh = copy.with_extension("new");
+            let (fresh, copy) = (self.kept.join(format!("{kind}.new")), self.kept.join(kind));
             fs::copy(path, &fresh)?;
             fs::rename(&fresh, &copy)
         });
@@ -128,35 +127,38 @@ impl Geography {
 /// sites, so that the two never disagree.
 pub(crate) fn follow(
     mut geography: Geography,
-    mut snapshot: Arc<Snapshot>,
+    snapshot: Arc<Snapshot>,
     news: &Receiver<News>,
     owner: &mpsc::Sender<Message>,
 ) {
     geography.keep();
+    // The newest may have to wait until a file is mended that says nothing of its sites.
+    let (mut newest, mut used, mut refused) = (Arc::clone(&snapshot), Arc::clone(&snapshot), snapshot);
     loop {
         let first = match news.recv_timeout(POLL) {
             Ok(first) => Some(first),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let (mut new, mut measured) = (None, false);
+        let mut is_due = false;
         for one in first.into_iter().chain(news.try_iter()) {
             match one {
-                News::Snapshot(snapshot) => new = Some(snapshot),
+                News::Snapshot(snapshot) => newest = snapshot,
                 News::Measured(lines) => {
                     geography.measured = lines;
-                    measured = true;
+                    is_due = true;
                 }
             }
         }
         let now = look(&geography.paths);
         let files_changed = now != geography.seen;
-        let is_due = files_changed || measured;
-        let Some(candidate) = new.or_else(|| is_due.then(|| Arc::clone(&snapshot))) else {
-            continue;
-        };
+        is_due |= files_changed;
         geography.seen = now;
-        let same_sites = candidate.sites == snapshot.sites;
+        let same_sites = newest.sites == used.sites;
+        if !is_due && (Arc::ptr_eq(&newest, &used) || Arc::ptr_eq(&newest, &refused)) {
+            continue;
+        }
+        let candidate = Arc::clone(&newest);
         let message = if same_sites && !is_due {
             Message::Snapshot(Arc::clone(&candidate))
         } else {
@@ -172,11 +174,12 @@ pub(crate) fn follow(
                     tracing::error!(
                         "the old snapshot stays too: the old geography does not know the new sites"
                     );
+                    refused = candidate;
                     continue;
                 }
             }
         };
-        snapshot = candidate;
+        used = candidate;
         if owner.blocking_send(message).is_err() {
             return;
         }
@@ -198,30 +201,21 @@ fn compile(paths: &Paths, measured: &str, snapshot: &Snapshot) -> Result<Table, 
 
 /// The copies of all files, where all of them are kept.
 fn copies(paths: &Paths, kept: &Path) -> Option<Paths> {
-    let copy = |path: &Option<PathBuf>| match path {
+    let [database, coverage, latency] = paths.named().map(|(kind, path)| match path {
         None => Some(None),
-        Some(path) => copy_of(path, kept).filter(|copy| copy.is_file()).map(Some),
-    };
+        Some(_) => Some(kept.join(kind)).filter(|copy| copy.is_file()).map(Some),
+    });
     Some(Paths {
-        database: copy(&paths.database)?,
-        coverage: copy(&paths.coverage)?,
-        latency: copy(&paths.latency)?,
+        database: database?,
+        coverage: coverage?,
+        latency: latency?,
     })
-}
-
-fn copy_of(path: &Path, kept: &Path) -> Option<PathBuf> {
-    path.file_name().map(|name| kept.join(name))
 }
 
 /// When each file was last changed, and its size.
 fn look(paths: &Paths) -> Seen {
-    let stamp = |path: &Option<PathBuf>| {
-        let facts = fs::metadata(path.as_ref()?).ok()?;
+    paths.named().map(|(_, path)| {
+        let facts = fs::metadata(path?).ok()?;
         Some((facts.modified().ok()?, facts.len()))
-    };
-    [
-        stamp(&paths.database),
-        stamp(&paths.coverage),
-        stamp(&paths.latency),
-    ]
+    })
 }

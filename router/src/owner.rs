@@ -13,6 +13,7 @@ use model::health::{Ballot, Merged, Standing, View, merge};
 use model::{Moment, Snapshot};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use views::{Heard, Told};
 
@@ -198,6 +199,7 @@ pub(crate) async fn run(
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut kept = Arc::clone(owner.merged());
+    let mut writing: Option<JoinHandle<()>> = None;
     loop {
         let first = tokio::select! {
             message = messages.recv() => match message {
@@ -217,11 +219,13 @@ pub(crate) async fn run(
         if let Some(new) = owner.settle(now, &tallies) {
             world.store(Arc::new(new));
         }
-        if owner.merged().quorum && !saved::says_the_same(&kept, owner.merged()) {
+        // One writer at a time; what changes meanwhile is written at a later tick.
+        let is_idle = writing.as_ref().is_none_or(JoinHandle::is_finished);
+        if is_idle && owner.merged().quorum && !saved::says_the_same(&kept, owner.merged()) {
             kept = Arc::clone(owner.merged());
             let (state, merged) = (state.clone(), Arc::clone(&kept));
             // Whoever waits for a disk waits elsewhere.
-            tokio::task::spawn_blocking(move || saved::keep(&state, &merged));
+            writing = Some(tokio::task::spawn_blocking(move || saved::keep(&state, &merged)));
         }
     }
 }

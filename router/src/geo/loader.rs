@@ -31,6 +31,15 @@ struct Document {
 }
 
 impl Paths {
+    /// Each source, by what it is called.
+    pub(crate) fn named(&self) -> [(&'static str, Option<&Path>); 3] {
+        [
+            ("database", self.database.as_deref()),
+            ("coverage", self.coverage.as_deref()),
+            ("latency", self.latency.as_deref()),
+        ]
+    }
+
     /// Reads all files. Blocks.
     ///
     /// # Errors

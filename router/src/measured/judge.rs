@@ -56,6 +56,7 @@ impl Judge {
             let Ok(network) = one.network.parse::<IpNet>() else {
                 continue;
             };
+            let network = network.trunc();
             let room = self.networks.len() < NETWORKS_MAX || self.networks.contains_key(&network);
             if one.samples < SAMPLES_LEAST || !room {
                 continue;
@@ -66,7 +67,7 @@ impl Judge {
                 samples: one.samples,
                 at,
             };
-            let sites = self.networks.entry(network.trunc()).or_default();
+            let sites = self.networks.entry(network).or_default();
             match sites.get_mut(site) {
                 Some(known) if known.samples > new.samples && now.since(known.at) < HOLDS => {}
                 Some(known) => *known = new,

@@ -96,16 +96,33 @@ fn bad_geography_and_bad_snapshots_are_refused_while_no_query_is_lost() {
 }
 
 #[test]
-fn a_new_site_and_its_edges_come_into_use_together() {
-    let mut cdn = routed().edges("ams", 1).edges("iad", 1).start();
+fn a_new_site_and_its_edges_come_into_use_together_as_soon_as_geography_can_be_read() {
+    let mut cdn = routed()
+        .geography("coverage", br#"{"zones":[]}"#.to_vec())
+        .edges("ams", 1)
+        .edges("iad", 1)
+        .start();
     await_all_well(&cdn);
     await_answer(&cdn, OF_IAD, &["edge-iad-1"]);
+    let refused = |cdn: &testkit::cdn::Cdn, least: f64| {
+        testkit::eventually(PATIENCE, || {
+            let refused = cdn
+                .daemon(ROUTER)
+                .metric("millrace_router_geographies_refused_total", &[]);
+            if refused >= least { Ok(()) } else { Err(refused) }
+        });
+    };
+    cdn.publish_geography("coverage", b"{");
+    refused(&cdn, 1.0);
     cdn.publish(|snapshot| {
         let mut near = snapshot.sites["iad"].clone();
         (near.latitude, near.longitude) = (39.0, -77.0);
         snapshot.sites.insert("bwi".to_owned(), near);
         snapshot.nodes.get_mut("edge-ams-1").unwrap().site = "bwi".to_owned();
     });
+    refused(&cdn, 2.0);
+    await_answer(&cdn, OF_IAD, &["edge-iad-1"]);
+    cdn.publish_geography("coverage", br#"{"zones":[ ]}"#);
     await_answer(&cdn, OF_IAD, &["edge-ams-1"]);
     await_answer(&cdn, OF_AMS, &["edge-ams-1"]);
 }
