@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use daemon::config::{Complaints, Document, Table};
+use daemon::config::{Complaints, Table};
 use proxy::config::{self, NodeConfig};
 use proxy::front::FrontConfig;
 use serde_json::Value;
@@ -22,11 +22,7 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with the file.
     pub(crate) fn load(file: &Path) -> Result<(Config, Value), Complaints> {
-        let text = daemon::config::load(file)?;
-        let document = Document::parse(file, &text)?;
-        let config = Config::read(&document.root());
-        document.check_outside();
-        Ok((document.finish(config)?, document.masked()))
+        daemon::config::load_as(file, Config::read)
     }
 
     fn read(root: &Table<'_>) -> Option<Config> {
@@ -44,6 +40,7 @@ mod tests {
     use std::net::SocketAddr;
     use std::path::PathBuf;
 
+    use daemon::config::Document;
     use daemon::follow::Source;
     use testkit::samples;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use daemon::certificates::CertificateFiles;
-use daemon::config::{Complaints, Document, Secret, Table};
+use daemon::config::{Complaints, Secret, Table};
 use daemon::follow::{Source, read_source};
 use daemon::log::Level;
 use ipnet::IpNet;
@@ -77,11 +77,7 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with the file.
     pub(crate) fn load(file: &Path) -> Result<(Config, Value), Complaints> {
-        let text = daemon::config::load(file)?;
-        let document = Document::parse(file, &text)?;
-        let config = Config::read(&document.root());
-        document.check_outside();
-        Ok((document.finish(config)?, document.masked()))
+        daemon::config::load_as(file, Config::read)
     }
 
     fn read(root: &Table<'_>) -> Option<Config> {
@@ -207,6 +203,7 @@ fn monitors(root: &Table<'_>) -> Option<Vec<Watched>> {
 
 #[cfg(test)]
 mod tests {
+    use daemon::config::Document;
     use testkit::samples;
 
     use super::*;

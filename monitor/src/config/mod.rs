@@ -10,7 +10,7 @@ mod tests;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use daemon::config::{Complaints, Document, Secret, Table};
+use daemon::config::{Complaints, Secret, Table};
 use daemon::follow::{Source, read_source};
 use daemon::log::Level;
 use serde_json::Value;
@@ -62,11 +62,7 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with the file.
     pub(crate) fn load(file: &Path) -> Result<(Config, Value), Complaints> {
-        let text = daemon::config::load(file)?;
-        let document = Document::parse(file, &text)?;
-        let config = Config::read(&document.root());
-        document.check_outside();
-        Ok((document.finish(config)?, document.masked()))
+        daemon::config::load_as(file, Config::read)
     }
 
     fn read(root: &Table<'_>) -> Option<Config> {

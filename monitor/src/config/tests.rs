@@ -1,5 +1,6 @@
 //! The samples read, stray keys do not, and what cannot work together is told.
 
+use daemon::config::Document;
 use daemon::follow::Source;
 use testkit::samples;
 

@@ -47,6 +47,19 @@ pub(super) enum Named {
     Secret(Secret),
 }
 
+/// Reads `file` as `read` understands it, looks for the files that it names, and gives the values with the document that
+/// `/config` shows.
+///
+/// # Errors
+/// Everything that is wrong with the file.
+pub fn load_as<T>(file: &Path, read: impl FnOnce(&Table<'_>) -> Option<T>) -> Result<(T, Value), Complaints> {
+    let text = load(file)?;
+    let document = Document::parse(file, &text)?;
+    let config = read(&document.root());
+    document.check_outside();
+    Ok((document.finish(config)?, document.masked()))
+}
+
 /// The text of a configuration file.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! # use std::path::Path;
-//! # use daemon::config::{Complaints, Document, Table, load};
+//! # use daemon::config::{Complaints, Table, load_as};
 //! struct Settings { threads: usize, name: String }
 //!
 //! fn settings(root: &Table<'_>) -> Option<Settings> {
@@ -12,11 +12,8 @@
 //! }
 //!
 //! fn read(path: &Path) -> Result<Settings, Complaints> {
-//!     let text = load(path)?;
-//!     let document = Document::parse(path, &text)?;
-//!     let settings = settings(&document.root());
-//!     document.check_outside();
-//!     document.finish(settings)
+//!     let (settings, _shown) = load_as(path, settings)?;
+//!     Ok(settings)
 //! }
 //! ```
 //!
@@ -30,6 +27,6 @@ mod secret;
 mod table;
 
 pub use complaint::{Complaint, Complaints};
-pub use document::{Document, load};
+pub use document::{Document, load, load_as};
 pub use secret::Secret;
 pub use table::Table;
