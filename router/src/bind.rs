@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::Duration;
 use std::{error, fmt, io};
 
+use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// What a socket keeps of bytes that nobody has read yet: a burst of some 10,000 queries. The kernel takes the lower of
@@ -49,9 +50,20 @@ pub(crate) fn udp(address: SocketAddr, sockets: usize) -> Result<Vec<UdpSocket>,
         let _ = socket.set_recv_buffer_size(RECEIVE_BYTES);
         socket.set_read_timeout(Some(RECEIVE_TIMEOUT))?;
         socket.set_write_timeout(Some(SEND_TIMEOUT))?;
+        never_fragment(&socket, address)?;
         socket.bind(&address.into())?;
         Ok(socket.into())
     })
+}
+
+/// Has datagrams go whole or not at all, whatever messages of ICMP say of the path (RFC 9715 §3.1): fragments are how
+/// answers are forged, and ours fit into the least that every path of IPv6 carries.
+fn never_fragment(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    match address {
+        SocketAddr::V4(_) => sockopt::set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::PROBE)?,
+        SocketAddr::V6(_) => sockopt::set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::PROBE)?,
+    }
+    Ok(())
 }
 
 /// Binds `address` for connections, `sockets` times, in non-blocking mode, for the sake of `purpose`. A port of 0 becomes
@@ -166,6 +178,20 @@ mod tests {
             listeners
                 .iter()
                 .all(|socket| socket.local_addr().unwrap().port() == port)
+        );
+    }
+
+    #[test]
+    fn datagrams_are_never_fragmented() {
+        let four = udp(([127, 0, 0, 1], 0).into(), 1).unwrap();
+        assert_eq!(
+            sockopt::ip_mtu_discover(&four[0]).unwrap(),
+            Ipv4PathMtuDiscovery::PROBE
+        );
+        let six = udp("[::1]:0".parse().unwrap(), 1).unwrap();
+        assert_eq!(
+            sockopt::ipv6_mtu_discover(&six[0]).unwrap(),
+            Ipv6PathMtuDiscovery::PROBE
         );
     }
 
