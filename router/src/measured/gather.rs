@@ -1,4 +1,4 @@
-//! Asks the edges, in turn, what they have measured; hands on what follows when it changes.
+//! Asks the edges, some at once, what they have measured; hands on what follows when it changes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use daemon::connect::{Server, Trust};
+use futures_util::{StreamExt, stream};
 use http::header::HOST;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -25,6 +26,9 @@ use crate::world::World;
 
 /// How long an edge may take.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Edges that are asked at once, so that a site which is dead does not make the others wait for long.
+const ASKED_AT_ONCE: usize = 16;
 
 /// What an edge says at most: 16,384 networks have two megabytes.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
@@ -45,11 +49,18 @@ pub(crate) async fn gather(
         ticks.tick().await;
         let snapshot = snapshot.load_full();
         let edges = snapshot.nodes.iter().filter(|(_, node)| node.is_routable());
-        for (name, node) in edges {
-            let Some(admin) = node.admin else { continue };
-            match ask(admin, &trust).await {
-                Ok(heard) => judge.hear(&node.site, &heard, Moment(daemon::clock::now_millis())),
-                Err(error) => tracing::debug!(node = name, %error, "an edge does not say what it measured"),
+        let asked: Vec<_> = edges
+            .filter_map(|(name, node)| Some((name.clone(), node.site.clone(), node.admin?)))
+            .map(|(name, site, admin)| {
+                let asked = ask(admin, trust.clone());
+                async move { (name, site, asked.await) }
+            })
+            .collect();
+        let mut told = stream::iter(asked).buffer_unordered(ASKED_AT_ONCE);
+        while let Some((node, site, told)) = told.next().await {
+            match told {
+                Ok(heard) => judge.hear(&site, &heard, Moment(daemon::clock::now_millis())),
+                Err(error) => tracing::debug!(node, %error, "an edge does not say what it measured"),
             }
         }
         let now = Moment(daemon::clock::now_millis());
@@ -84,10 +95,10 @@ fn nearest(world: &World, network: IpNet) -> Option<String> {
     }
 }
 
-async fn ask(admin: SocketAddr, trust: &Trust) -> io::Result<RoundTrips> {
+async fn ask(admin: SocketAddr, trust: Trust) -> io::Result<RoundTrips> {
     let server: Server = format!("http://{admin}").parse().map_err(io::Error::other)?;
     let asked = async {
-        let mut requests = server.connect::<Empty<Bytes>>(trust).await?;
+        let mut requests = server.connect::<Empty<Bytes>>(&trust).await?;
         let request = Request::get("/round-trips")
             .header(HOST, server.authority())
             .body(Empty::new());
