@@ -12,6 +12,7 @@ mod measured;
 mod memo;
 mod metrics;
 mod owner;
+mod routes;
 mod saved;
 mod service;
 mod site;

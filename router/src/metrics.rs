@@ -1,43 +1,20 @@
-//! What decisions count, whatever protocol they go out by.
+//! What operators see of the router as a whole: of its monitors, of the room at sites, and of what it knows of the world.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use model::Snapshot;
-use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use parking_lot::Mutex;
+use prometheus::{GaugeVec, IntCounter, IntGauge, Opts, Registry};
 
-use crate::decide::{Reason, SiteId, World};
+use crate::decide::World;
 use crate::geo::table::Table;
-
-/// How a decision goes out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    Dns,
-    Redirect,
-    Json,
-    Steering,
-}
-
-impl Protocol {
-    const ALL: [Protocol; 4] = [
-        Protocol::Dns,
-        Protocol::Redirect,
-        Protocol::Json,
-        Protocol::Steering,
-    ];
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Protocol::Dns => "dns",
-            Protocol::Redirect => "redirect",
-            Protocol::Json => "json",
-            Protocol::Steering => "steering",
-        }
-    }
-}
+use crate::routes::{RouteMetrics, Routes};
 
 /// The families; clones share them.
 #[derive(Clone)]
 pub(crate) struct Metrics {
-    routes: IntCounterVec,
-    sent: IntCounterVec,
+    routes: RouteMetrics,
     /// Monitors that count at present.
     pub(crate) monitors_counting: IntGauge,
     /// 1 while no majority of monitors is heard.
@@ -46,6 +23,8 @@ pub(crate) struct Metrics {
     pub(crate) spread_keys: IntGauge,
     accepted: GaugeVec,
     free: GaugeVec,
+    /// The sites that these two have.
+    shown: Arc<Mutex<BTreeSet<String>>>,
     /// Networks that go elsewhere than distance says, by what edges measured.
     pub(crate) networks_moved: IntGauge,
     /// Geographies that were refused.
@@ -54,34 +33,13 @@ pub(crate) struct Metrics {
     geography_entries: IntGauge,
 }
 
-/// The counters of one world, resolved once.
-pub(crate) struct Routes {
-    /// By protocol and reason.
-    routes: [[IntCounter; Reason::ALL.len()]; 4],
-    /// By site.
-    sent: Vec<IntCounter>,
-}
-
 impl Metrics {
     /// # Errors
     ///
     /// When one of the names is taken in `registry`.
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Metrics> {
         let metrics = Metrics {
-            routes: IntCounterVec::new(
-                Opts::new(
-                    "millrace_router_routes_total",
-                    "Decisions by protocol (dns, redirect, json, steering) and reason. Worry about panic, nothing and bypass; failover and spill say that sites are down or full.",
-                ),
-                &["protocol", "reason"],
-            )?,
-            sent: IntCounterVec::new(
-                Opts::new(
-                    "millrace_router_sent_total",
-                    "Decisions that led to a site, by site.",
-                ),
-                &["site"],
-            )?,
+            routes: RouteMetrics::register(registry)?,
             monitors_counting: IntGauge::new(
                 "millrace_router_monitors_counting",
                 "Monitors whose view counts. Worry below a majority of all: states of nodes are frozen then.",
@@ -108,6 +66,7 @@ impl Metrics {
                 ),
                 &["site"],
             )?,
+            shown: Arc::default(),
             networks_moved: IntGauge::new(
                 "millrace_router_networks_moved",
                 "Networks of clients that go to another site than the nearest, as edges have measured it to be quicker.",
@@ -125,8 +84,6 @@ impl Metrics {
                 "Entries of the compiled geography.",
             )?,
         };
-        registry.register(Box::new(metrics.routes.clone()))?;
-        registry.register(Box::new(metrics.sent.clone()))?;
         registry.register(Box::new(metrics.monitors_counting.clone()))?;
         registry.register(Box::new(metrics.health_frozen.clone()))?;
         registry.register(Box::new(metrics.spread_keys.clone()))?;
@@ -140,30 +97,27 @@ impl Metrics {
     }
 
     /// The counters for the sites of `snapshot`.
-    pub(crate) fn routes(&self, snapshot: &Snapshot) -> Routes {
-        let of = |protocol: Protocol| {
-            Reason::ALL.map(|reason| {
-                self.routes
-                    .with_label_values(&[protocol.as_str(), reason.as_str()])
-            })
-        };
-        let sites = snapshot.sites.keys();
-        Routes {
-            routes: Protocol::ALL.map(of),
-            sent: sites.map(|site| self.sent.with_label_values(&[site])).collect(),
-        }
+    pub(crate) fn routes(&self, snapshot: &Snapshot) -> Arc<Routes> {
+        self.routes.routes(snapshot)
     }
 
     /// Shows the room that sites have.
     pub(crate) fn show_sites(&self, world: &World) {
-        self.free.reset();
-        self.accepted.reset();
+        let mut shown = self.shown.lock();
+        let before = std::mem::take(&mut *shown);
         for site in world.headrooms() {
             let label = [site.site.as_str()];
             self.accepted.with_label_values(&label).set(site.accept);
-            if let Some(free) = site.free {
-                self.free.with_label_values(&label).set(free);
+            match site.free {
+                Some(free) => self.free.with_label_values(&label).set(free),
+                None => drop(self.free.remove_label_values(&label)),
             }
+            shown.insert(site.site);
+        }
+        for site in before.difference(&shown) {
+            // What it never had cannot be removed, which is as well.
+            let _ = self.accepted.remove_label_values(&[site]);
+            let _ = self.free.remove_label_values(&[site]);
         }
         self.spread_keys
             .set(i64::try_from(world.large.spread_count()).unwrap_or(i64::MAX));
@@ -177,15 +131,5 @@ impl Metrics {
             .set(number(stats.entries_ipv4 + stats.entries_ipv6));
         self.geography_built
             .set(i64::try_from(stats.database_built).unwrap_or(i64::MAX));
-    }
-}
-
-impl Routes {
-    /// Counts a decision.
-    pub(crate) fn count(&self, protocol: Protocol, reason: Reason, site: Option<SiteId>) {
-        self.routes[protocol as usize][reason as usize].inc();
-        if let Some(sent) = site.and_then(|site| self.sent.get(usize::from(site.0))) {
-            sent.inc();
-        }
     }
 }

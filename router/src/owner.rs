@@ -20,7 +20,8 @@ use views::{Heard, Told};
 use crate::decide::{Availability, Controls, Fleet, Health, Tally};
 use crate::dns::authority::Zones;
 use crate::geo::table::Table;
-use crate::metrics::{Metrics, Routes};
+use crate::metrics::Metrics;
+use crate::routes::Routes;
 use crate::saved;
 use crate::world::World;
 
@@ -87,7 +88,7 @@ impl Owner {
         Owner {
             fleet: Arc::new(Fleet::compile(&snapshot)),
             zones: Arc::new(Zones::compile(&snapshot)),
-            routes: Arc::new(metrics.routes(&snapshot)),
+            routes: metrics.routes(&snapshot),
             snapshot,
             table,
             logged,
@@ -130,7 +131,7 @@ impl Owner {
     fn use_snapshot(&mut self, snapshot: Arc<Snapshot>) {
         self.fleet = Arc::new(Fleet::compile(&snapshot));
         self.zones = Arc::new(Zones::compile(&snapshot));
-        self.routes = Arc::new(self.metrics.routes(&snapshot));
+        self.routes = self.metrics.routes(&snapshot);
         self.snapshot = snapshot;
         self.availability = None;
     }

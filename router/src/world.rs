@@ -17,7 +17,7 @@ use crate::dns::authority::steer::{self, Addresses, Asked, Steer, Steered, Verdi
 use crate::geo::ranking;
 use crate::geo::table::{Found, Table};
 use crate::memo::{self, About, Decided};
-use crate::metrics::{Protocol, Routes};
+use crate::routes::{Protocol, Routes};
 
 /// The world.
 pub(crate) struct World {

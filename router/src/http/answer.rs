@@ -12,7 +12,7 @@ use serde_json::json;
 use super::location::{self, Way};
 use super::steering;
 use crate::decide::{Decision, Key, Reason};
-use crate::metrics::Protocol;
+use crate::routes::Protocol;
 use crate::world::{Outcome, Wish, World};
 
 /// Nodes in one JSON answer: who has tried so many should ask again.
