@@ -14,7 +14,7 @@ use super::world::{EdgeNow, World};
 
 /// As long as an edge passes on no more than this share of its keys, the large ones stay. Beyond, they are what crowds
 /// it, and go in the same proportion as the small ones have gone.
-const LARGE_STAY_UNTIL: f64 = 0.5;
+const LARGE_STAY_UNTIL: f64 = 0.7;
 
 /// The edges of a site in order, and whether the client's prefix had a say in it.
 pub(super) struct EdgeOrder {

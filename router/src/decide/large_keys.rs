@@ -12,13 +12,14 @@ use model::node::EDGES_OF_SITE_MAX;
 use super::fleet::SiteId;
 use super::space_saving::{COUNTERS, SpaceSaving};
 
-/// A key is spread when it takes more than this part of what an edge of its site has in the mean. More often
-/// would move load for little: in simulations of 16 edges and the popularity of films, 8 % at 0.5 and 11 % at 0.35.
-const HOT_ABOVE: f64 = 0.50;
+/// A key is spread when it takes more than this part of what an edge of its site has in the mean: two such lumps and
+/// what an edge has besides fit below 1.25 of the mean. In simulations of 16 edges and the popularity of films all runs
+/// come there within five steps, while some end at 1.34 with 0.5; 10 % of the load moves instead of 8 %.
+const HOT_ABOVE: f64 = 0.30;
 
 /// It is spread less again only when it takes less than this part of each of its edges: whoever is near the bound would
 /// else move back and forth.
-const COOL_BELOW: f64 = 0.30;
+const COOL_BELOW: f64 = 0.18;
 
 /// A key is passed on last when it takes more than this part, and until it takes less than the other.
 const LARGE_ABOVE: f64 = 0.10;
@@ -199,14 +200,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_spread_over_as_many_edges_as_it_half_fills() {
+    fn a_key_is_spread_so_that_it_takes_three_tenths_of_an_edge_at_most() {
         for (hot, spread) in [
             (9, None),
             (11, Some(1)),
-            (50, Some(1)),
-            (51, Some(2)),
-            (150, Some(3)),
-            (1000, Some(20)),
+            (30, Some(1)),
+            (31, Some(2)),
+            (149, Some(5)),
+            (1000, Some(34)),
         ] {
             let none = LargeKeys::default();
             assert_eq!(next(&none, hot, Some(0.5)), spread, "{hot}");
@@ -218,7 +219,7 @@ mod tests {
     fn in_the_quiet_a_key_has_to_be_more_to_be_large() {
         let none = LargeKeys::default();
         assert_eq!(next(&none, 1000, Some(0.003)), None);
-        assert_eq!(next(&none, 1000, Some(0.03)), Some(2));
+        assert_eq!(next(&none, 1000, Some(0.03)), Some(4));
     }
 
     #[test]
@@ -232,14 +233,14 @@ mod tests {
             }]),
         };
         for (before, count, spread) in [
-            (hot(0.90, 2), 90, Some(2)),
-            (hot(0.90, 2), 110, Some(2)),
-            (hot(0.90, 2), 136, Some(3)),
-            (hot(0.90, 2), 30, Some(2)),
-            (hot(0.35, 2), 31, Some(2)),
-            (hot(0.30, 2), 29, Some(1)),
-            (hot(0.48, 1), 54, Some(1)),
-            (hot(0.48, 1), 56, Some(2)),
+            (hot(0.54, 2), 54, Some(2)),
+            (hot(0.54, 2), 66, Some(2)),
+            (hot(0.54, 2), 80, Some(3)),
+            (hot(0.54, 2), 18, Some(2)),
+            (hot(0.20, 2), 19, Some(2)),
+            (hot(0.18, 2), 17, Some(1)),
+            (hot(0.28, 1), 33, Some(1)),
+            (hot(0.28, 1), 35, Some(2)),
             (hot(0.06, 1), 5, Some(1)),
             (hot(0.05, 1), 4, None),
         ] {

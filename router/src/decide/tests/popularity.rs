@@ -113,18 +113,18 @@ fn edges_even_out_in_five_steps_and_little_load_moves() {
             100.0 * part
         );
         let reached = told.iter().copied().fold(f64::MAX, f64::min);
-        assert!(reached <= 1.40 && told[5] <= 1.50, "{told:?}");
+        assert!(reached <= 1.25 && told[5] <= 1.40, "{told:?}");
         assert!(part <= 0.16, "{part}");
         at_last += told[5] / f64::from(runs);
     }
-    // How one run goes hangs on where chance has put the ten largest titles: of 30, 28 ended at 1.25 or less and the
-    // worst at 1.34; 8.6 % of load moved in their mean, with a deviation of 1.8.
+    // Of 40 runs all came to 1.20 or less, one then ended at 1.27 as a title grew to be spread in the last step; 10 % of
+    // the load moved in their mean, 12.8 % at most.
     println!(
         "in the mean max/mean {at_last:.2}, {:.1} % of load moved",
         100.0 * moved
     );
-    assert!(at_last <= 1.28, "{at_last}");
-    assert!(moved <= 0.115, "{moved}");
+    assert!(at_last <= 1.25, "{at_last}");
+    assert!(moved <= 0.125, "{moved}");
 }
 
 /// A sixth of everything is one title.
@@ -154,16 +154,16 @@ fn a_premiere_is_spread_over_as_many_edges_as_it_takes_and_comes_together_afterw
         }
         clients
     };
-    assert_eq!(owners(&mut cdn, 100).len(), 1);
-    // A sixth of everything is five thirds of what one of ten edges has, and none should have more than half of that.
+    assert_eq!(owners(&mut cdn, 80).len(), 1);
+    // A sixth of everything is five thirds of what one of ten edges has, and none should have more than three tenths.
     let spread = owners(&mut cdn, 500);
-    assert_eq!(spread.len(), 4, "{spread:?}");
+    assert_eq!(spread.len(), 6, "{spread:?}");
     assert!(
-        spread.values().all(|clients| (400..600).contains(clients)),
+        spread.values().all(|clients| (250..420).contains(clients)),
         "{spread:?}"
     );
     // It is believed to be over when it has been for a while.
-    let after: Vec<usize> = (0..9).map(|_| owners(&mut cdn, 50).len()).collect();
+    let after: Vec<usize> = (0..9).map(|_| owners(&mut cdn, 30).len()).collect();
     assert!(
         after.is_sorted_by(|before, after| before >= after) && after[8] == 1,
         "{after:?}"
