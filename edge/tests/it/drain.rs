@@ -155,6 +155,48 @@ fn idle_connections_do_not_hold_a_drain_up() {
     assert!(cdn.daemon_mut(EDGE).await_end(GONE_SOON).success());
 }
 
+/// A CDN whose edge takes on clients for so long after it was told to end.
+fn delayed(delay: &'static str) -> Cdn {
+    crate::builder()
+        .parents("ams", 1)
+        .edges("ams", 1)
+        .settings(model::Tier::Edge, move |settings| {
+            settings.text("listen", "drain_delay", delay);
+        })
+        .start()
+}
+
+#[test]
+fn who_is_still_sent_there_during_the_delay_is_served() {
+    let cdn = delayed("1h");
+    cdn.origin().on("/a", Reply::generated("a", 2000));
+    cdn.daemon(EDGE).terminate();
+    eventually(Duration::from_secs(10), || {
+        cdn.daemon(EDGE).admin("/ready").unwrap().status() == 503
+    });
+    let health = Request::get("/healthz").field("Host", EDGE);
+    for client in [cdn.http(EDGE), cdn.https(EDGE), cdn.http2(EDGE)] {
+        let answer = client.get("/a");
+        assert_eq!((answer.status(), answer.body == body("a", 2000)), (200, true));
+    }
+    let told = cdn.http(EDGE).host(EDGE).send(&health);
+    assert_eq!(told.status(), 503, "who probes is told: {told:?}");
+    cdn.daemon(EDGE).hang_up();
+    eventually(Duration::from_secs(10), || {
+        let told = cdn.daemon(EDGE).errors();
+        told.iter()
+            .any(|line| line.contains("reloading: snapshot, certificates, access log"))
+    });
+}
+
+#[test]
+fn after_the_delay_it_drains() {
+    let mut cdn = delayed("200ms");
+    cdn.daemon(EDGE).terminate();
+    assert!(cdn.daemon_mut(EDGE).await_end(Duration::from_secs(20)).success());
+    assert!(!is_listening(&cdn));
+}
+
 #[test]
 fn what_is_still_busy_when_the_time_is_up_is_cut() {
     let mut cdn = crate::builder()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
+use std::time::Instant;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -64,5 +65,13 @@ impl Signals {
     pub fn wait(&self) -> Signal {
         // The thread that holds the sender ends only with the process; were it gone, nobody could ask for the end.
         self.0.recv().unwrap_or(Signal::Drain)
+    }
+
+    /// Waits for the next signal, until `deadline` at most.
+    #[must_use]
+    pub fn wait_until(&self, deadline: Instant) -> Option<Signal> {
+        self.0
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            .ok()
     }
 }

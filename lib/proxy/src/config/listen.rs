@@ -71,6 +71,16 @@ const MAX_HEADER: Knob<Size> = Knob {
     most: Size((HIGHEST_MAX_HEADER_BYTES as u64 / 1024) << 10),
 };
 
+/// How long a node that was told to end takes on new clients nevertheless, after it has said so. Shorter than what
+/// monitors need and what resolvers keep of an answer, clients still come when nobody listens any more; longer, a
+/// restart takes longer.
+const DRAIN_DELAY: Knob<Period> = Knob {
+    key: "drain_delay",
+    default: seconds(0),
+    least: seconds(0),
+    most: seconds(3600),
+};
+
 /// How long a drain may take before the connections that are left are cut. Longer lets downloads end, shorter lets
 /// restarts.
 const DRAIN_TIMEOUT: Knob<Period> = Knob {
@@ -190,6 +200,7 @@ fn front(
         send_timeout: SEND_TIMEOUT.read(listen).0,
         body_timeout: BODY_TIMEOUT.read(listen).0,
         max_header_bytes: usize::try_from(MAX_HEADER.read(listen).0).unwrap_or(HIGHEST_MAX_HEADER_BYTES),
+        drain_delay: DRAIN_DELAY.read(listen).0,
         drain_timeout: DRAIN_TIMEOUT.read(listen).0,
         tls,
     }

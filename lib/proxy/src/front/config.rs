@@ -33,6 +33,8 @@ pub struct FrontConfig {
     pub body_timeout: Duration,
     /// Bytes of a request's head, request line included (431).
     pub max_header_bytes: usize,
+    /// How long new clients are taken on when the end is announced; the owner of [`super::Running`] waits so long.
+    pub drain_delay: Duration,
     /// How long a drain may take before what is left is cut; the owner of [`super::Running`] passes it to `drain`.
     pub drain_timeout: Duration,
     /// Certificates for `https`.
@@ -99,6 +101,7 @@ mod tests {
             send_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
             max_header_bytes: 32 * 1024,
+            drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
             tls: None,
         }

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use cache::relay::Relay;
@@ -89,6 +89,7 @@ pub fn run(settings: Settings, check: bool) -> Result<(), Failure> {
     }
     let serving = ready.build()?;
     serving.attend(&signals);
+    serving.announce_end(&signals);
     serving.drain();
     Ok(())
 }
@@ -276,13 +277,38 @@ impl Serving {
     /// Does what it is told until it is told to end.
     fn attend(&self, signals: &Signals) {
         while signals.wait() == Signal::Reload {
-            tracing::info!("reloading: snapshot, certificates, access log");
-            self.follower.look_again();
-            if let Err(error) = self.running.reload_certificates() {
-                tracing::error!("the old certificates stay: {error}");
-            }
-            if let Some(log) = &self.node.log {
-                log.reopen();
+            self.reload();
+        }
+    }
+
+    fn reload(&self) {
+        tracing::info!("reloading: snapshot, certificates, access log");
+        self.follower.look_again();
+        if let Err(error) = self.running.reload_certificates() {
+            tracing::error!("the old certificates stay: {error}");
+        }
+        if let Some(log) = &self.node.log {
+            log.reopen();
+        }
+    }
+
+    /// Tells everybody that it ends, and serves on until nobody should come any more.
+    fn announce_end(&self, signals: &Signals) {
+        self.node.condition.drain();
+        self.readiness.set(false, "draining");
+        let delay = self.settings.front.drain_delay;
+        if delay.is_zero() {
+            return;
+        }
+        tracing::info!(
+            seconds = delay.as_secs_f64(),
+            "told to end; taking on clients until those who send them here know"
+        );
+        let deadline = Instant::now() + delay;
+        while let Some(signal) = signals.wait_until(deadline) {
+            // Told twice to end, the process would be gone.
+            if signal == Signal::Reload {
+                self.reload();
             }
         }
     }
@@ -290,8 +316,6 @@ impl Serving {
     /// Sees everybody out and puts everything away.
     fn drain(self) {
         tracing::info!(connections = self.running.open_connections(), "draining");
-        self.node.condition.drain();
-        self.readiness.set(false, "draining");
         // First, so that a successor can take the devices over while we see the last clients out.
         let closing = storage::close(&self.node.cache);
         let drained = self.running.drain(self.settings.front.drain_timeout);

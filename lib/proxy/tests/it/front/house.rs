@@ -52,6 +52,7 @@ pub(crate) fn config() -> FrontConfig {
         send_timeout: PATIENCE,
         body_timeout: PATIENCE,
         max_header_bytes: 32 * 1024,
+        drain_delay: Duration::ZERO,
         drain_timeout: PATIENCE,
         tls: None,
     }
