@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use model::Snapshot;
 use tokio::sync::mpsc;
 
-use crate::geo::loader::Paths;
+use crate::geo::loader::{Documents, Paths};
 use crate::geo::table::Table;
 use crate::geo::{self, Source, Sources};
 use crate::metrics::Metrics;
@@ -36,6 +36,10 @@ pub(crate) struct Geography {
     paths: Paths,
     /// Where good copies are kept.
     kept: PathBuf,
+    /// What the table was made of, until it is kept.
+    unkept: Option<Documents>,
+    /// The hash of what is kept, so that it is not written again each time that something else changes.
+    kept_hash: Option<u64>,
     /// The files that the table was made of; they are looked at again when they are others.
     seen: Seen,
     /// What edges have measured.
@@ -58,22 +62,24 @@ impl Geography {
     ) -> Result<Geography, Vec<String>> {
         let kept = state.join("geography");
         let seen = look(&paths);
-        let table = match compile(&paths, "", snapshot) {
-            Ok(table) => table,
+        let (table, unkept) = match compile(&paths, "", snapshot) {
+            Ok((table, documents)) => (table, Some(documents)),
             Err(complaints) => {
                 let Some(copies) = copies(&paths, &kept) else {
                     return Err(complaints);
                 };
-                let table = compile(&copies, "", snapshot).map_err(|_| complaints.clone())?;
+                let (table, _) = compile(&copies, "", snapshot).map_err(|_| complaints.clone())?;
                 metrics.geographies_refused.inc();
                 tracing::error!(?complaints, "geography is refused, what was last good is in use");
-                table
+                (table, None)
             }
         };
         metrics.show_geography(&table);
         Ok(Geography {
             paths,
             kept,
+            unkept,
+            kept_hash: None,
             seen,
             measured: String::new(),
             table: Arc::new(table),
@@ -89,7 +95,8 @@ impl Geography {
     /// Compiles what is there for `snapshot`; `None` where that is refused.
     fn again(&mut self, snapshot: &Snapshot) -> Option<Arc<Table>> {
         match compile(&self.paths, &self.measured, snapshot) {
-            Ok(table) => {
+            Ok((table, documents)) => {
+                self.unkept = Some(documents);
                 self.metrics.show_geography(&table);
                 let stats = table.stats();
                 tracing::info!(
@@ -108,17 +115,26 @@ impl Geography {
         }
     }
 
-    /// Keeps a copy of what was just taken into use.
-    fn keep(&self) {
-        let copied = self.paths.named().into_iter().try_for_each(|(kind, path)| {
-            let Some(path) = path else { return Ok(()) };
+    /// Keeps a copy of what was just taken into use: of the bytes themselves, as the file may be another by now.
+    fn keep(&mut self) {
+        let Some(documents) = self.unkept.take() else {
+            return;
+        };
+        let hash = Some(documents.hash());
+        if hash == self.kept_hash {
+            return;
+        }
+        let copied = documents.named().try_for_each(|(kind, bytes)| {
             fs::create_dir_all(&self.kept)?;
             let (fresh, copy) = (self.kept.join(format!("{kind}.new")), self.kept.join(kind));
-            fs::copy(path, &fresh)?;
+            fs::write(&fresh, bytes)?;
             fs::rename(&fresh, &copy)
         });
-        if let Err(error) = copied {
-            tracing::warn!(path = %self.kept.display(), %error, "no copy of geography can be kept");
+        match copied {
+            Ok(()) => self.kept_hash = hash,
+            Err(error) => {
+                tracing::warn!(path = %self.kept.display(), %error, "no copy of geography can be kept");
+            }
         }
     }
 }
@@ -164,9 +180,7 @@ pub(crate) fn follow(
         } else {
             match geography.again(&candidate) {
                 Some(table) => {
-                    if files_changed {
-                        geography.keep();
-                    }
+                    geography.keep();
                     Message::Geography(table, Arc::clone(&candidate))
                 }
                 None if same_sites => Message::Snapshot(Arc::clone(&candidate)),
@@ -186,7 +200,7 @@ pub(crate) fn follow(
     }
 }
 
-fn compile(paths: &Paths, measured: &str, snapshot: &Snapshot) -> Result<Table, Vec<String>> {
+fn compile(paths: &Paths, measured: &str, snapshot: &Snapshot) -> Result<(Table, Documents), Vec<String>> {
     let documents = paths.read()?;
     let measured = Source {
         name: "what edges have measured",
@@ -196,7 +210,7 @@ fn compile(paths: &Paths, measured: &str, snapshot: &Snapshot) -> Result<Table, 
         measured: Some(measured),
         ..documents.sources()
     };
-    geo::compile(snapshot, sources)
+    Ok((geo::compile(snapshot, sources)?, documents))
 }
 
 /// The copies of all files, where all of them are kept.

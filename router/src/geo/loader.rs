@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use xxhash_rust::xxh3::Xxh3;
+
 use super::{Source, Sources, coverage, database, latency};
 
 /// Where the sources are, each where there is one.
@@ -65,6 +67,28 @@ impl Paths {
 }
 
 impl Documents {
+    /// The bytes of each source that there is, by what it is called, as [`Paths::named`] has it.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        let all = [
+            ("database", &self.database),
+            ("coverage", &self.coverage),
+            ("latency", &self.latency),
+        ];
+        all.into_iter()
+            .filter_map(|(kind, document)| Some((kind, &*document.as_ref()?.bytes)))
+    }
+
+    /// Other bytes have another hash.
+    pub(crate) fn hash(&self) -> u64 {
+        let mut hash = Xxh3::new();
+        for (kind, bytes) in self.named() {
+            hash.update(kind.as_bytes());
+            hash.update(&(bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        }
+        hash.digest()
+    }
+
     /// As [`super::compile`] takes them.
     pub(crate) fn sources(&self) -> Sources<'_> {
         Sources {
