@@ -5,14 +5,6 @@ mod methods;
 mod nodes;
 mod routing;
 mod services;
-/// Whether it may be the name of a site, a node or a service.
-fn is_name(name: &str) -> bool {
-    let legal = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
-    name.len() <= NAME_BYTES
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.bytes().all(legal)
-}
-
 #[cfg(test)]
 mod tests;
 mod zones;
@@ -97,4 +89,12 @@ impl Complaints {
             );
         }
     }
+}
+
+/// Whether it may be the name of a site, a node or a service.
+fn is_name(name: &str) -> bool {
+    let legal = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
+    name.len() <= NAME_BYTES
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.bytes().all(legal)
 }
