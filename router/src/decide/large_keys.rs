@@ -12,14 +12,15 @@ use model::node::EDGES_OF_SITE_MAX;
 use super::fleet::SiteId;
 use super::space_saving::{COUNTERS, SpaceSaving};
 
-/// A key is spread when it takes more than this part of what an edge of its site has in the mean: two such lumps and
-/// what an edge has besides fit below 1.25 of the mean. In simulations of 16 edges and the popularity of films all runs
-/// come there within five steps, while some end at 1.34 with 0.5; 10 % of the load moves instead of 8 %.
-const HOT_ABOVE: f64 = 0.30;
+/// A key is spread when it takes more than this part of what an edge of its site has in the mean: several such lumps
+/// and what an edge has besides fit below 1.25 of the mean. In simulations of 16 edges all runs come there within five
+/// steps, with the popularity of films and with Zipf's; at 0.3 some of the latter do not, and at 0.5 some of the former.
+/// Of the load of films 11 % moves instead of 8 % at 0.5.
+const HOT_ABOVE: f64 = 0.20;
 
 /// It is spread less again only when it takes less than this part of each of its edges: whoever is near the bound would
 /// else move back and forth.
-const COOL_BELOW: f64 = 0.18;
+const COOL_BELOW: f64 = 0.12;
 
 /// A key is passed on last when it takes more than this part, and until it takes less than the other.
 const LARGE_ABOVE: f64 = 0.10;
@@ -200,14 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_spread_so_that_it_takes_three_tenths_of_an_edge_at_most() {
+    fn a_key_is_spread_so_that_it_takes_a_fifth_of_an_edge_at_most() {
         for (hot, spread) in [
             (9, None),
             (11, Some(1)),
-            (30, Some(1)),
-            (31, Some(2)),
-            (149, Some(5)),
-            (1000, Some(34)),
+            (20, Some(1)),
+            (21, Some(2)),
+            (99, Some(5)),
+            (1000, Some(50)),
         ] {
             let none = LargeKeys::default();
             assert_eq!(next(&none, hot, Some(0.5)), spread, "{hot}");
@@ -219,7 +220,7 @@ mod tests {
     fn in_the_quiet_a_key_has_to_be_more_to_be_large() {
         let none = LargeKeys::default();
         assert_eq!(next(&none, 1000, Some(0.003)), None);
-        assert_eq!(next(&none, 1000, Some(0.03)), Some(4));
+        assert_eq!(next(&none, 900, Some(0.03)), Some(5));
     }
 
     #[test]
@@ -233,14 +234,14 @@ mod tests {
             }]),
         };
         for (before, count, spread) in [
-            (hot(0.54, 2), 54, Some(2)),
-            (hot(0.54, 2), 66, Some(2)),
-            (hot(0.54, 2), 80, Some(3)),
-            (hot(0.54, 2), 18, Some(2)),
-            (hot(0.20, 2), 19, Some(2)),
-            (hot(0.18, 2), 17, Some(1)),
-            (hot(0.28, 1), 33, Some(1)),
-            (hot(0.28, 1), 35, Some(2)),
+            (hot(0.36, 2), 36, Some(2)),
+            (hot(0.36, 2), 44, Some(2)),
+            (hot(0.36, 2), 53, Some(3)),
+            (hot(0.36, 2), 12, Some(2)),
+            (hot(0.14, 2), 13, Some(2)),
+            (hot(0.12, 2), 11, Some(1)),
+            (hot(0.18, 1), 24, Some(1)),
+            (hot(0.18, 1), 26, Some(2)),
             (hot(0.06, 1), 5, Some(1)),
             (hot(0.05, 1), 4, None),
         ] {

@@ -114,17 +114,17 @@ fn edges_even_out_in_five_steps_and_little_load_moves() {
         );
         let reached = told.iter().copied().fold(f64::MAX, f64::min);
         assert!(reached <= 1.25 && told[5] <= 1.40, "{told:?}");
-        assert!(part <= 0.16, "{part}");
+        assert!(part <= 0.17, "{part}");
         at_last += told[5] / f64::from(runs);
     }
-    // Of 40 runs all came to 1.20 or less, one then ended at 1.27 as a title grew to be spread in the last step; 10 % of
-    // the load moved in their mean, 12.8 % at most.
+    // Of 40 runs all came to 1.20 or less, and one then ended at 1.28 as a title came to be spread in the last step;
+    // 11.4 % of the load moved in their mean, 13.7 % at most.
     println!(
         "in the mean max/mean {at_last:.2}, {:.1} % of load moved",
         100.0 * moved
     );
     assert!(at_last <= 1.25, "{at_last}");
-    assert!(moved <= 0.125, "{moved}");
+    assert!(moved <= 0.135, "{moved}");
 }
 
 /// A sixth of everything is one title.
@@ -154,18 +154,18 @@ fn a_premiere_is_spread_over_as_many_edges_as_it_takes_and_comes_together_afterw
         }
         clients
     };
-    assert_eq!(owners(&mut cdn, 80).len(), 1);
-    // A sixth of everything is five thirds of what one of ten edges has, and none should have more than three tenths.
+    assert_eq!(owners(&mut cdn, 50).len(), 1);
+    // A sixth of everything is five thirds of what one of ten edges has, and none should have more than a fifth.
     let spread = owners(&mut cdn, 500);
-    assert_eq!(spread.len(), 6, "{spread:?}");
+    assert_eq!(spread.len(), 9, "{spread:?}");
     assert!(
-        spread.values().all(|clients| (250..420).contains(clients)),
+        spread.values().all(|clients| (150..300).contains(clients)),
         "{spread:?}"
     );
     // It is believed to be over when it has been for a while.
-    let after: Vec<usize> = (0..9).map(|_| owners(&mut cdn, 30).len()).collect();
+    let after: Vec<usize> = (0..12).map(|_| owners(&mut cdn, 20).len()).collect();
     assert!(
-        after.is_sorted_by(|before, after| before >= after) && after[8] == 1,
+        after.is_sorted_by(|before, after| before >= after) && after[11] == 1,
         "{after:?}"
     );
 }
