@@ -11,9 +11,9 @@ use super::cdn::{Cdn, cdn, first};
 const EDGES: usize = 16;
 const KEYS: usize = 40_000;
 
-/// Zipf: the nth key is asked for in proportion to n to the minus 0.9.
-fn popularity() -> Vec<f64> {
-    let weights: Vec<f64> = (1..=KEYS).map(|rank| (rank as f64).powf(-0.9)).collect();
+/// The nth key is asked for in proportion to n to the minus `exponent`: 1 is Zipf's law, films have 0.9.
+fn popularity(exponent: f64) -> Vec<f64> {
+    let weights: Vec<f64> = (1..=KEYS).map(|rank| (rank as f64).powf(-exponent)).collect();
     let total: f64 = weights.iter().sum();
     weights.into_iter().map(|weight| weight / total).collect()
 }
@@ -79,52 +79,51 @@ fn tally(site: SiteId, keys: &[u64], popularity: &[f64], chance: &mut Chance) ->
     tally
 }
 
+/// Five steps with new keys: max/mean before each and after the last, and which part of the load has moved.
+fn five_steps(popularity: &[f64], chance: &mut Chance) -> (Vec<f64>, f64) {
+    let keys: Vec<u64> = (0..KEYS).map(|_| chance.next_u64()).collect();
+    let mut cdn = cdn(&[("ams", 52.0, 5.0, EDGES)]);
+    let site = cdn.site("ams");
+    let names = cdn.nodes_of("ams");
+    let world = cdn.world();
+    let plain = assignment(&cdn, &world, &keys);
+    let mut nodes = plain.clone();
+    let mut told = vec![busiest(&loads(&nodes, popularity))];
+    for _ in 0..5 {
+        for (name, load) in names.iter().zip(loads(&nodes, popularity)) {
+            cdn.see(name, |seen| seen.utilisation = Some(0.5 * load));
+        }
+        cdn.wait(30);
+        let tallies = [tally(site, &keys, popularity, chance)];
+        let world = cdn.counted_world(&tallies);
+        nodes = assignment(&cdn, &world, &keys);
+        told.push(busiest(&loads(&nodes, popularity)));
+    }
+    let part = elsewhere(&plain, &nodes, popularity);
+    (told, part)
+}
+
+/// Of 40 runs with each exponent all came to 1.20 or less. One ended at 1.28 as a title came to be spread in the last
+/// step. Of films 11.4 % of the load moved in the mean and 13.7 % at most; with Zipf's law 21.6 % and 26.0 %, as its
+/// largest title alone is one and a half of what an edge has.
 #[test]
 fn edges_even_out_in_five_steps_and_little_load_moves() {
     let mut chance = Chance::new(seed());
-    let popularity = popularity();
-    let runs = 4;
-    let (mut moved, mut at_last) = (0.0, 0.0);
-    for run in 0..runs {
-        let keys: Vec<u64> = (0..KEYS).map(|_| chance.next_u64()).collect();
-        let mut cdn = cdn(&[("ams", 52.0, 5.0, EDGES)]);
-        let site = cdn.site("ams");
-        let names = cdn.nodes_of("ams");
-        let world = cdn.world();
-        let plain = assignment(&cdn, &world, &keys);
-        let mut nodes = plain.clone();
-        let mut told = vec![busiest(&loads(&nodes, &popularity))];
-        for _ in 0..5 {
-            for (name, load) in names.iter().zip(loads(&nodes, &popularity)) {
-                cdn.see(name, |seen| seen.utilisation = Some(0.5 * load));
-            }
-            cdn.wait(30);
-            let tallies = [tally(site, &keys, &popularity, &mut chance)];
-            let world = cdn.counted_world(&tallies);
-            nodes = assignment(&cdn, &world, &keys);
-            told.push(busiest(&loads(&nodes, &popularity)));
+    for (exponent, most_moved) in [(0.9, 0.18), (1.0, 0.30)] {
+        let popularity = popularity(exponent);
+        for _ in 0..2 {
+            let (told, moved) = five_steps(&popularity, &mut chance);
+            let shown: Vec<String> = told.iter().map(|most| format!("{most:.2}")).collect();
+            println!(
+                "exponent {exponent}: max/mean {}, {:.1} % of load moved",
+                shown.join(" → "),
+                100.0 * moved
+            );
+            let reached = told.iter().copied().fold(f64::MAX, f64::min);
+            assert!(reached <= 1.25 && told[5] <= 1.40, "{told:?}");
+            assert!(moved <= most_moved, "{moved}");
         }
-        let part = elsewhere(&plain, &nodes, &popularity);
-        moved += part / f64::from(runs);
-        let shown: Vec<String> = told.iter().map(|most| format!("{most:.2}")).collect();
-        println!(
-            "run {run}: max/mean {}, {:.1} % of load moved",
-            shown.join(" → "),
-            100.0 * part
-        );
-        let reached = told.iter().copied().fold(f64::MAX, f64::min);
-        assert!(reached <= 1.25 && told[5] <= 1.40, "{told:?}");
-        assert!(part <= 0.17, "{part}");
-        at_last += told[5] / f64::from(runs);
     }
-    // Of 40 runs all came to 1.20 or less, and one then ended at 1.28 as a title came to be spread in the last step;
-    // 11.4 % of the load moved in their mean, 13.7 % at most.
-    println!(
-        "in the mean max/mean {at_last:.2}, {:.1} % of load moved",
-        100.0 * moved
-    );
-    assert!(at_last <= 1.25, "{at_last}");
-    assert!(moved <= 0.135, "{moved}");
 }
 
 /// A sixth of everything is one title.
