@@ -1,5 +1,7 @@
 //! What is said to a request: one pure function from who asks for what to status, headers and body.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -117,22 +119,22 @@ pub(crate) fn targets(
         nodes.filter_map(|choice| location::authority(world, service, site, choice.edge, asked.way));
     authorities
         .take(most)
-        .map(|(secure, authority)| format!("{}://{authority}{rest}", location::scheme(secure)))
+        .map(|(secure, authority)| [location::scheme(secure), "://", &authority, &rest].concat())
         .collect()
 }
 
 /// Path and query as they came, without what was meant for us.
-fn rest_of(asked: &Asked<'_>) -> String {
+fn rest_of<'a>(asked: &Asked<'a>) -> Cow<'a, str> {
     let Some(query) = asked.query else {
-        return asked.path.to_owned();
+        return asked.path.into();
     };
     if !asks_for_json(asked.query) {
-        return format!("{}?{query}", asked.path);
+        return [asked.path, "?", query].concat().into();
     }
     let kept: Vec<&str> = query.split('&').filter(|part| *part != "format=json").collect();
     match kept.is_empty() {
-        true => asked.path.to_owned(),
-        false => format!("{}?{}", asked.path, kept.join("&")),
+        true => asked.path.into(),
+        false => [asked.path, "?", &kept.join("&")].concat().into(),
     }
 }
 
