@@ -51,22 +51,23 @@ pub(crate) struct RouteMetrics {
     counting: Arc<Mutex<Vec<Weak<Routes>>>>,
 }
 
-/// The counters for the sites of one snapshot.
+/// The counters for the sites of one snapshot: by protocol and reason, then by site.
 pub(crate) struct Routes {
-    lanes: Box<[Lane]>,
-    /// Where the sums go, by protocol and reason.
-    routes: [[IntCounter; Reason::ALL.len()]; Protocol::ALL.len()],
-    /// By site.
-    sent: Box<[IntCounter]>,
+    /// What the threads of each lane have counted since it was last added up.
+    lanes: Box<[Box<[Line]>]>,
+    /// Where the sums go.
+    sums: Box<[IntCounter]>,
 }
 
-/// What the threads of one lane have counted since it was last added up, in cache lines that no other lane touches:
-/// processors fetch them in pairs.
+/// Counters in cache lines that no other lane touches: processors fetch them in pairs.
+#[derive(Default)]
 #[repr(align(128))]
-struct Lane {
-    routes: [[AtomicU64; Reason::ALL.len()]; Protocol::ALL.len()],
-    sent: Box<[AtomicU64]>,
-}
+struct Line([AtomicU64; COUNTERS_OF_LINE]);
+
+const COUNTERS_OF_LINE: usize = 16;
+
+/// The place of the first site among the counters.
+const SITES: usize = Protocol::ALL.len() * Reason::ALL.len();
 
 /// The lane of the thread that asks.
 fn lane() -> usize {
@@ -105,21 +106,22 @@ impl RouteMetrics {
 
     /// Counters for the sites of `snapshot`.
     pub(crate) fn routes(&self, snapshot: &Snapshot) -> Arc<Routes> {
-        let lane = |_| Lane {
-            routes: Default::default(),
-            sent: snapshot.sites.keys().map(|_| AtomicU64::new(0)).collect(),
-        };
-        let of = |protocol: Protocol| {
+        let routes = Protocol::ALL.into_iter().flat_map(|protocol| {
             Reason::ALL.map(|reason| {
                 self.routes
                     .with_label_values(&[protocol.as_str(), reason.as_str()])
             })
-        };
+        });
         let sites = snapshot.sites.keys();
+        let sent = sites.map(|site| self.sent.with_label_values(&[site]));
+        let sums: Box<[IntCounter]> = routes.chain(sent).collect();
+        let lane = || {
+            let lines = sums.chunks(COUNTERS_OF_LINE);
+            lines.map(|_| Line::default()).collect()
+        };
         let routes = Arc::new(Routes {
-            lanes: (0..LANES).map(lane).collect(),
-            routes: Protocol::ALL.map(of),
-            sent: sites.map(|site| self.sent.with_label_values(&[site])).collect(),
+            lanes: std::iter::repeat_with(lane).take(LANES).collect(),
+            sums,
         });
         let mut counting = self.counting.lock();
         counting.retain(|routes| routes.strong_count() > 0);
@@ -136,23 +138,29 @@ impl Routes {
     /// Counts a decision.
     pub(crate) fn count(&self, protocol: Protocol, reason: Reason, site: Option<SiteId>) {
         let lane = &self.lanes[lane()];
-        lane.routes[protocol as usize][reason as usize].fetch_add(1, Ordering::Relaxed);
-        if let Some(sent) = site.and_then(|site| lane.sent.get(usize::from(site.0))) {
-            sent.fetch_add(1, Ordering::Relaxed);
+        more(lane, protocol as usize * Reason::ALL.len() + reason as usize);
+        if let Some(site) = site {
+            more(lane, SITES + usize::from(site.0));
         }
     }
 
     /// Adds what the lanes have counted to the sums. What is counted meanwhile is in these or the next.
     fn add_up(&self) {
         for lane in &self.lanes {
-            let routes = lane.routes.iter().flatten().zip(self.routes.iter().flatten());
-            for (counted, sum) in routes.chain(lane.sent.iter().zip(&self.sent)) {
-                let counted = counted.swap(0, Ordering::Relaxed);
+            let counters = lane.iter().flat_map(|line| &line.0);
+            for (counter, sum) in counters.zip(&self.sums) {
+                let counted = counter.swap(0, Ordering::Relaxed);
                 if counted > 0 {
                     sum.inc_by(counted);
                 }
             }
         }
+    }
+}
+
+fn more(lane: &[Line], place: usize) {
+    if let Some(line) = lane.get(place / COUNTERS_OF_LINE) {
+        line.0[place % COUNTERS_OF_LINE].fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -173,11 +181,7 @@ impl Collector for RouteMetrics {
             .iter()
             .filter_map(Weak::upgrade)
             .for_each(|routes| routes.add_up());
-        let families = self.parts().into_iter().flat_map(Collector::collect);
-        // A family without a series breaks the text format.
-        families
-            .filter(|family| !family.get_metric().is_empty())
-            .collect()
+        self.parts().into_iter().flat_map(Collector::collect).collect()
     }
 }
 
@@ -231,10 +235,11 @@ mod tests {
             }
         });
         new.count(Protocol::Dns, Reason::Geography, Some(SiteId(0)));
-        // Of a site that it does not have, which cannot be: it is counted nowhere.
+        // Of a site that it does not have, which cannot be: no site has it.
         new.count(Protocol::Dns, Reason::Geography, Some(SiteId(7)));
+        new.count(Protocol::Dns, Reason::Geography, Some(SiteId(700)));
         let expected = [
-            "millrace_router_routes_total{protocol=\"dns\",reason=\"geography\"} 35",
+            "millrace_router_routes_total{protocol=\"dns\",reason=\"geography\"} 36",
             "millrace_router_routes_total{protocol=\"json\",reason=\"nothing\"} 33",
             "millrace_router_sent_total{site=\"iad\"} 34",
         ];

@@ -139,11 +139,8 @@ impl Collector for DnsMetrics {
 
     fn collect(&self) -> Vec<MetricFamily> {
         self.shared.add_up();
-        let families = self.shared.parts().into_iter().flat_map(Collector::collect);
-        // A family without a series breaks the text format.
-        families
-            .filter(|family| !family.get_metric().is_empty())
-            .collect()
+        let parts = self.shared.parts().into_iter();
+        parts.flat_map(Collector::collect).collect()
     }
 }
 
