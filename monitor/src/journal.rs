@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use model::Moment;
 use model::health::Cause;
@@ -81,8 +81,14 @@ pub(crate) struct Numbered {
 /// The last happenings.
 pub(crate) struct Journal {
     last: Mutex<VecDeque<Numbered>>,
-    /// The store waits for its disk, which nobody else has to.
-    store: SyncSender<Batch>,
+    /// Until it is closed.
+    keeper: Mutex<Option<Keeper>>,
+}
+
+/// Who waits for the store's disk, which nobody else has to.
+struct Keeper {
+    batches: SyncSender<Batch>,
+    thread: JoinHandle<()>,
 }
 
 /// What goes into the store and what leaves it.
@@ -99,13 +105,13 @@ impl Journal {
     /// What the store says.
     pub(crate) fn open(database: Arc<Database>) -> Result<Journal, redb::Error> {
         let last = read(&database)?;
-        let (store, batches) = sync_channel(WAITING);
-        thread::Builder::new()
+        let (batches, waiting) = sync_channel(WAITING);
+        let thread = thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || keep(&database, &batches))?;
+            .spawn(move || keep(&database, &waiting))?;
         Ok(Journal {
             last: Mutex::new(last),
-            store,
+            keeper: Mutex::new(Some(Keeper { batches, thread })),
         })
     }
 
@@ -115,8 +121,21 @@ impl Journal {
             return;
         }
         let batch = self.remember(happenings);
-        if self.store.try_send(batch).is_err() {
+        let keeper = self.keeper.lock();
+        let kept = keeper.as_ref().map(|keeper| keeper.batches.try_send(batch));
+        if !matches!(kept, Some(Ok(()))) {
             tracing::error!("the journal's disk does not keep up; a restart will not know what happened now");
+        }
+    }
+
+    /// Makes all that was recorded durable. What is recorded later is remembered until the end only.
+    pub(crate) fn close(&self) {
+        let Some(Keeper { batches, thread }) = self.keeper.lock().take() else {
+            return;
+        };
+        drop(batches);
+        if thread.join().is_err() {
+            tracing::error!("the thread of the journal panicked");
         }
     }
 
@@ -167,13 +186,22 @@ fn read(database: &Database) -> Result<VecDeque<Numbered>, redb::Error> {
     Ok(last)
 }
 
-/// Until the journal is dropped.
+/// Until the journal is closed or dropped.
 fn keep(database: &Database, batches: &Receiver<Batch>) {
     for batch in batches {
         if let Err(error) = store(database, &batch) {
             tracing::error!(%error, "the journal cannot be written; a restart will not know what happened now");
         }
     }
+    if let Err(error) = make_durable(database) {
+        tracing::error!(%error, "the journal cannot be written; a restart will not know what happened last");
+    }
+}
+
+/// A commit that waits for the disk takes along those before it that did not.
+fn make_durable(database: &Database) -> Result<(), redb::Error> {
+    database.begin_write()?.commit()?;
+    Ok(())
 }
 
 fn store(database: &Database, batch: &Batch) -> Result<(), redb::Error> {
@@ -196,8 +224,6 @@ fn store(database: &Database, batch: &Batch) -> Result<(), redb::Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn happening(node: &str) -> Happening {
@@ -216,8 +242,7 @@ mod tests {
     fn happenings_are_numbered_over_restarts_and_the_oldest_go() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("monitor.redb");
-        // The thread of the journal before may hold the store for a moment yet.
-        let open = || testkit::eventually(Duration::from_secs(20), || Database::create(&path).map(Arc::new));
+        let open = || Arc::new(Database::create(&path).unwrap());
         let numbers = |journal: &Journal, after, limit| -> Vec<u64> {
             journal
                 .after(after, None, limit)
@@ -230,11 +255,30 @@ mod tests {
         first.record(vec![happening("a")]);
         assert_eq!(numbers(&first, 0, 100), [1, 2, 3]);
         assert_eq!(first.after(0, Some("a"), 1)[0].number, 3);
+        first.close();
         drop(first);
         let second = Journal::open(open()).unwrap();
         second.record(vec![happening("c"); KEPT]);
         assert_eq!(numbers(&second, 0, usize::MAX).len(), KEPT);
         assert_eq!(numbers(&second, 0, usize::MAX)[0], 4);
         assert_eq!(numbers(&second, 10_001, 10), [10_002, 10_003]);
+    }
+
+    #[test]
+    fn what_was_recorded_is_on_disk_when_it_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, copy) = (folder.path().join("monitor.redb"), folder.path().join("copy"));
+        let database = Arc::new(Database::create(&path).unwrap());
+        let journal = Journal::open(Arc::clone(&database)).unwrap();
+        for nth in 0..50 {
+            journal.record(vec![happening(&format!("edge-{nth}"))]);
+        }
+        journal.close();
+        // As a crash finds it: nobody has put the store away.
+        std::fs::copy(&path, &copy).unwrap();
+        let later = Journal::open(Arc::new(Database::create(&copy).unwrap())).unwrap();
+        assert_eq!(later.after(0, None, 100).len(), 50);
+        journal.record(vec![happening("late")]);
+        assert_eq!(journal.after(50, None, 100).len(), 1, "it is remembered still");
     }
 }

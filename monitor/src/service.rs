@@ -361,7 +361,10 @@ impl Working {
             self.board.await
         });
         match means {
-            Ok(means) => means.alerting.close(),
+            Ok(means) => {
+                means.journal.close();
+                means.alerting.close();
+            }
             Err(error) => tracing::error!(%error, "the board did not end well"),
         }
         drop(self.stats_ending);
