@@ -81,6 +81,7 @@ impl Fleet {
                     judge.told_of_disks(*disks);
                 }
             }
+            Finding::Delivering => judge.delivered(probed.at, probed.family, policy),
             Finding::Draining => judge.answered_draining(probed.at, probed.family, policy),
             Finding::Failed(cause) => judge.failed(probed.at, probed.family, cause.clone(), policy),
         }

@@ -79,6 +79,11 @@ impl NodeJudge {
         self.draining = self
             .draining
             .filter(|draining| draining.started.is_some() && draining.started == started);
+        self.delivered(now, family, policy);
+    }
+
+    /// It gave an object as it should: it is there, whether it wants new clients or not.
+    pub(crate) fn delivered(&mut self, now: Moment, family: Family, policy: &Policy) {
         if let Some(reach) = self.reach_mut(family) {
             reach.succeeded(now, &policy.patience);
         }
@@ -88,10 +93,7 @@ impl NodeJudge {
     /// It answered a probe, saying that it drains: it is there, and does not want new clients.
     pub(crate) fn answered_draining(&mut self, now: Moment, family: Family, policy: &Policy) {
         self.draining.get_or_insert(Draining { started: None });
-        if let Some(reach) = self.reach_mut(family) {
-            reach.succeeded(now, &policy.patience);
-        }
-        self.settle(now);
+        self.delivered(now, family, policy);
     }
 
     /// A probe failed.
@@ -379,6 +381,19 @@ mod tests {
         assert_eq!(judge.view(second(3), &POLICY).state, State::Draining);
         judge.answered(second(4), Family::V4, Some(8), &POLICY);
         assert_eq!(judge.view(second(4), &POLICY).state, State::Up);
+    }
+
+    #[test]
+    fn a_node_that_drains_and_still_delivers_drains() {
+        for by_stream in [true, false] {
+            let mut judge = up();
+            match by_stream {
+                true => judge.heard(second(1), &beat(true, 7)),
+                false => judge.answered_draining(second(1), Family::V4, &POLICY),
+            }
+            judge.delivered(second(2), Family::V4, &POLICY);
+            assert_eq!(judge.view(second(2), &POLICY).state, State::Draining);
+        }
     }
 
     #[test]

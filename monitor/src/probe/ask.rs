@@ -38,7 +38,9 @@ pub(crate) enum Finding {
         /// Its cache devices, if it says so.
         disks: Option<DiskCounts>,
     },
-    /// It is there and takes no new clients.
+    /// It gave the right bytes of an object, which says nothing of whether it drains.
+    Delivering,
+    /// It is there and wants no new clients.
     Draining,
     /// It does not serve.
     Failed(Cause),
@@ -243,10 +245,7 @@ async fn judge_object(
         let what = format!("{at}: {length} bytes that are not those of the object");
         return Err(Cause::new(CauseKind::WrongContent, what));
     }
-    Ok(Finding::Serving {
-        started: None,
-        disks: None,
-    })
+    Ok(Finding::Delivering)
 }
 
 fn late(what: &str, patience: Duration) -> Cause {

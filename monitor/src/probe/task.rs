@@ -232,7 +232,7 @@ impl Prober {
 
     fn record(&self, finding: &Finding, phases: Phases) {
         let outcome = match finding {
-            Finding::Serving { .. } => "ok",
+            Finding::Serving { .. } | Finding::Delivering => "ok",
             Finding::Draining => "draining",
             Finding::Failed(cause) => cause.kind.as_str(),
         };

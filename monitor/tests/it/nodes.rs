@@ -15,7 +15,7 @@ fn a_killed_node_is_down_everywhere_and_comes_back_with_a_slow_start() {
         .edges("ams", 2)
         .monitor_settings(|settings| {
             // Long enough for every monitor to be seen in it.
-            settings.text("judge", "hold_down", "5s");
+            settings.text("judge", "hold_down", "10s");
         })
         .start();
     await_all_well(&cdn);
