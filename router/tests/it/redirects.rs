@@ -265,9 +265,9 @@ fn nodes_have_names_of_their_own_where_the_service_says_so() {
     );
     let node = Client::plain(cdn.addresses("edge-iad-1").http).host("edge-iad-1.iad.media.test");
     cdn.origin().on("/a", testkit::origin::Reply::ok("film"));
-    assert_eq!(
-        node.get("/a").status(),
-        200,
-        "and the node knows the service by it"
-    );
+    // It reads the new snapshot when it comes to it.
+    testkit::eventually(crate::PATIENCE, || match node.get("/a").status() {
+        200 => Ok(()),
+        status => Err(format!("the node does not know the service by it: {status}")),
+    });
 }
