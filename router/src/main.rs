@@ -1,5 +1,6 @@
 //! `millrace-router`: every viewer to the best healthy edge, by DNS, by redirect, by steering, and able to say why.
 
+mod admission;
 mod bind;
 mod config;
 mod decide;

@@ -17,18 +17,19 @@ use parking_lot::Mutex;
 use prometheus::Registry;
 use serde_json::Value;
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use views::Told;
 
+use crate::admission::Admission;
 use crate::bind;
 use crate::config::Config;
 use crate::dns::metrics::DnsMetrics;
-use crate::dns::tcp::{self, Admission, TcpLimits};
+use crate::dns::tcp::{self, TcpLimits};
 use crate::dns::udp::UdpThreads;
 use crate::explain;
 use crate::geography::{self, Geography, News};
 use crate::http::metrics::HttpMetrics;
-use crate::http::{Certified, Hall, Lane, Trusted};
+use crate::http::{self, Certified, Hall, Lane, Trusted};
 use crate::measured::gather;
 use crate::metrics::Metrics;
 use crate::owner::{self, Message, Owner, Tallies};
@@ -254,7 +255,8 @@ impl Ready {
             trusted: Trusted::new(config.http.trusted.clone()),
             metrics: http_metrics,
             tallies,
-            places: Arc::new(Semaphore::new(config.http.max_connections)),
+            room: http::room(config.http.max_connections),
+            admission: Arc::default(),
         });
         let mut udp = Vec::new();
         for list in sockets.udp {

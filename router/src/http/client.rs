@@ -43,14 +43,13 @@ impl Trusted {
         if !self.includes(peer) {
             return peer;
         }
-        let lines: Vec<&str> = headers
-            .get_all("x-forwarded-for")
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .collect();
+        // What a client wrote may be any bytes; what a proxy added to it counts all the same.
+        let lines = headers.get_all("x-forwarded-for").iter().rev();
+        let hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         let mut client = peer;
-        for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
-            let Some(address) = address(hop.trim()) else { break };
+        for hop in hops {
+            let address = str::from_utf8(hop).ok().and_then(|hop| address(hop.trim()));
+            let Some(address) = address else { break };
             client = address;
             if !self.includes(address) {
                 break;
@@ -142,12 +141,15 @@ mod tests {
             ("::ffff:10.0.0.1", &["198.51.100.1"], "198.51.100.1"),
             ("10.0.0.1", &["198.51.100.1, unknown"], "10.0.0.1"),
             ("10.0.0.1", &["198.51.100.1, nonsense, 10.0.0.7"], "10.0.0.7"),
+            ("10.0.0.1", &["\u{ff}, 198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", &["198.51.100.1", "\u{ff}"], "10.0.0.1"),
             ("10.0.0.1", &[""], "10.0.0.1"),
             ("10.0.0.1", &[], "10.0.0.1"),
         ] {
             let mut headers = HeaderMap::new();
             for line in lines {
-                headers.append("x-forwarded-for", HeaderValue::from_str(line).unwrap());
+                let line = HeaderValue::from_bytes(line.as_bytes()).unwrap();
+                headers.append("x-forwarded-for", line);
             }
             let told = trusted().client(peer.parse().unwrap(), &headers);
             assert_eq!(told, client.parse::<IpAddr>().unwrap(), "{peer} {lines:?}");

@@ -15,7 +15,7 @@ pub(crate) struct HttpMetrics {
     requests: Arc<[[IntCounter; STATUSES.len()]; 2]>,
     /// Connections that are open.
     pub(super) connections: IntGauge,
-    /// Connections that were not taken: there were as many as there may be.
+    /// Connections that were not taken: there were as many as there may be, of all or of one network.
     pub(super) refused: IntCounter,
     /// Handshakes and preambles that failed or took too long.
     pub(super) broken: IntCounter,
@@ -43,7 +43,7 @@ impl HttpMetrics {
             )?,
             refused: IntCounter::new(
                 "millrace_router_http_connections_refused_total",
-                "Connections that were closed at once, http.max_connections being open. Worry when it moves.",
+                "Connections that were closed at once: http.max_connections are open, or one network has more than a sixteenth of them. Worry when it moves.",
             )?,
             broken: IntCounter::new(
                 "millrace_router_http_connections_broken_total",

@@ -12,4 +12,4 @@ mod steering;
 
 pub(crate) use client::Trusted;
 pub(crate) use location::Way;
-pub(crate) use serve::{Certified, Hall, Lane};
+pub(crate) use serve::{Certified, Hall, Lane, room};

@@ -17,9 +17,10 @@ use hyper::header::HOST;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -28,10 +29,12 @@ use super::Way;
 use super::answer::{Asked, answer};
 use super::client::{PREAMBLE_BYTES_MAX, Preamble, Trusted, preamble};
 use super::metrics::HttpMetrics;
+use crate::admission::{Admission, Place, Room};
 use crate::owner::Tallies;
 use crate::world::World;
 
-/// A preamble, a handshake and the head of a request take no longer each, and a connection is not idle for longer.
+/// A preamble, a handshake and the head of a request take no longer each, a client takes what it is sent within so long,
+/// and a connection is not idle for longer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// After `accept` failed, mostly for want of file descriptors, the next try comes after this pause.
@@ -39,6 +42,12 @@ const REST: Duration = Duration::from_millis(100);
 
 /// What is in flight at the end has so long.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// One network, a /24 or a /56, has this part of all connections at most: it takes many networks to have all.
+const SHARE_OF_ONE_NETWORK: usize = 16;
+
+/// But so many it may always have, as many players may sit behind one address.
+const LEAST_OF_ONE_NETWORK: usize = 256;
 
 /// A listener, and the certificate that is shown there.
 pub(crate) struct Certified {
@@ -53,8 +62,17 @@ pub(crate) struct Hall {
     pub(crate) metrics: HttpMetrics,
     /// By lane.
     pub(crate) tallies: Tallies,
-    /// One for each connection there may be.
-    pub(crate) places: Arc<Semaphore>,
+    pub(crate) room: Room,
+    pub(crate) admission: Arc<Admission>,
+}
+
+/// The room for `connections` of HTTP at once.
+pub(crate) fn room(connections: usize) -> Room {
+    let share = (connections / SHARE_OF_ONE_NETWORK).max(LEAST_OF_ONE_NETWORK);
+    Room {
+        connections,
+        of_one_network: share.min(connections),
+    }
 }
 
 /// What one thread does.
@@ -90,7 +108,7 @@ impl Lane {
                     continue;
                 }
             };
-            let Ok(place) = Arc::clone(&self.hall.places).try_acquire_owned() else {
+            let Some(place) = self.admit(peer.ip()) else {
                 self.hall.metrics.refused.inc();
                 continue;
             };
@@ -110,9 +128,25 @@ impl Lane {
         Ok(())
     }
 
+    /// Who speaks for many may have as many connections as there is room for.
+    fn admit(&self, peer: IpAddr) -> Option<Place> {
+        let hall = &self.hall;
+        let of_one_network = match hall.trusted.includes(peer) {
+            true => hall.room.connections,
+            false => hall.room.of_one_network,
+        };
+        let room = Room {
+            of_one_network,
+            ..hall.room
+        };
+        hall.admission.admit(peer, room).ok()
+    }
+
     async fn attend(&self, stream: TcpStream, peer: SocketAddr, certificates: Option<Certificates>) {
         // Answers are small and are waited for.
         let _ = stream.set_nodelay(true);
+        // The kernel ends a connection whose client does not take what it is sent, however slowly it asks for more.
+        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(PATIENCE));
         if !self.hall.trusted.includes(peer.ip()) {
             return self.secure(stream, peer.ip(), certificates).await;
         }
@@ -156,7 +190,6 @@ impl Lane {
         let conversation = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(PATIENCE)
-            .pipeline_flush(true)
             .serve_connection(TokioIo::new(stream), service);
         tokio::pin!(conversation);
         let mut ending = self.ending.clone();
@@ -233,4 +266,15 @@ async fn introduced(
         tokio::io::join(Cursor::new(rest).chain(incoming), outgoing),
         client,
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_has_a_share_and_never_too_few_nor_more_than_there_are() {
+        let of_one_network = |connections| room(connections).of_one_network;
+        assert_eq!([10, 1000, 50_000].map(of_one_network), [10, 256, 3125]);
+    }
 }

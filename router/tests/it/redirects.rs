@@ -1,5 +1,9 @@
 //! What the router says over HTTP: redirects, JSON, steering, refusals; and who is asked for.
 
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use model::routing::{Bypass, Countries};
 use serde_json::Value;
 use testkit::cdn::{Cdn, HOST};
@@ -135,6 +139,29 @@ fn steering_orders_the_sites_and_follows_a_drain() {
 }
 
 #[test]
+fn an_answer_does_not_wait_for_the_next_question_and_nobody_is_answered_who_does_not_listen() {
+    let cdn = cdn();
+    let connect = || TcpStream::connect(cdn.addresses(ROUTER).http).unwrap();
+    let request = format!("GET /a HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+
+    // An empty line too many (RFC 9112, 2.2) is no question.
+    let mut stream = connect();
+    stream.set_read_timeout(Some(crate::PATIENCE)).unwrap();
+    stream.write_all(format!("{request}\r\n").as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 302");
+
+    // Whoever only asks is soon not read any more, as there is no room for more answers.
+    let mut stream = connect();
+    stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    let many = request.repeat(1000);
+    let written = (0..1000).map(|_| stream.write_all(many.as_bytes()));
+    let refused = written.into_iter().find_map(Result::err);
+    assert_eq!(refused.unwrap().kind(), ErrorKind::WouldBlock);
+}
+
+#[test]
 fn browsers_may_ask_from_any_page() {
     let cdn = cdn();
     let asked = Request::new("OPTIONS", "/t/1.m4s")
@@ -233,7 +260,8 @@ fn only_a_trusted_peer_speaks_for_others_by_field_or_by_preamble() {
     await_all_well(&cdn);
     // Nothing is known of 127.0.0.1, whatever it says of itself.
     assert!(!redirected(&cdn, OF_IAD, "/a").contains(&iad));
-    assert!(asked(&cdn, "PROXY TCP4 17.9.9.9 192.0.2.1 4711 80\r\n").is_err());
+    let no_request = asked(&cdn, "PROXY TCP4 17.9.9.9 192.0.2.1 4711 80\r\n").unwrap();
+    assert_eq!(no_request.status(), 400);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! DNS over TCP (RFC 7766): connections that are many, long and pipelined, within bounds.
 
-mod admission;
 mod conversation;
 
 use std::io;
@@ -12,12 +11,12 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-pub(crate) use admission::Admission;
-
 use self::conversation::Conversation;
 use super::World;
 use super::authority::outcome::Transport;
 use super::metrics::DnsMetrics;
+use super::tally::Dropped;
+use crate::admission::{Admission, Full, Room};
 
 /// How long nothing is accepted after the kernel had no file descriptor or memory left for a connection.
 const REST: Duration = Duration::from_millis(100);
@@ -25,11 +24,8 @@ const REST: Duration = Duration::from_millis(100);
 /// What clients may do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TcpLimits {
-    /// Connections at once, of all listeners that share an [`Admission`].
-    pub(crate) connections: usize,
-    /// Connections at once of one network, a /24 or a /56: so many that a resolver has enough, so few that it takes
-    /// an attacker many networks to have all.
-    pub(crate) of_one_network: usize,
+    /// Of one network so many that a resolver has enough, so few that it takes an attacker many networks to have all.
+    pub(crate) room: Room,
     /// How long a connection may stay without a whole query (RFC 7766 §6.2.3).
     pub(crate) idle: Duration,
     /// How long replies may wait for the client to take them.
@@ -41,8 +37,10 @@ pub(crate) struct TcpLimits {
 impl Default for TcpLimits {
     fn default() -> Self {
         TcpLimits {
-            connections: 4_096,
-            of_one_network: 64,
+            room: Room {
+                connections: 4_096,
+                of_one_network: 64,
+            },
             idle: Duration::from_secs(10),
             slow: Duration::from_secs(5),
             queries: 10_000,
@@ -80,10 +78,13 @@ pub(crate) async fn serve<W: World>(
                 continue;
             }
         };
-        let place = match admission.admit(source.ip(), &limits) {
+        let place = match admission.admit(source.ip(), limits.room) {
             Ok(place) => place,
             Err(full) => {
-                tally.dropped(full);
+                tally.dropped(match full {
+                    Full::Connections => Dropped::Connections,
+                    Full::Network => Dropped::Network,
+                });
                 continue;
             }
         };

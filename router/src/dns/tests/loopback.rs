@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::ask::{bytes, line, query, with_edns};
 use super::{ByNetwork, zones};
+use crate::admission::Room;
 use crate::bind;
 use crate::dns::World;
 use crate::dns::authority::{
@@ -332,7 +333,10 @@ async fn a_connection_has_its_bounds_of_time_and_queries() {
 #[tokio::test]
 async fn connections_beyond_the_limits_are_closed_and_counted() {
     let server = Tcp::start(TcpLimits {
-        of_one_network: 2,
+        room: Room {
+            of_one_network: 2,
+            ..TcpLimits::default().room
+        },
         ..TcpLimits::default()
     });
     let mut held = [server.connect().await, server.connect().await];

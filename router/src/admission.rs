@@ -6,8 +6,21 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::TcpLimits;
-use crate::dns::tally::Dropped;
+/// How many connections there may be at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Of all listeners that share an [`Admission`].
+    pub(crate) connections: usize,
+    /// Of one network, a /24 or a /56.
+    pub(crate) of_one_network: usize,
+}
+
+/// Which bound a connection met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    Connections,
+    Network,
+}
 
 /// Connections that are open, by network. There are no more entries than connections.
 #[derive(Default)]
@@ -22,22 +35,22 @@ struct Open {
 }
 
 /// A connection's place, free again when it is dropped.
-pub(super) struct Place {
+pub(crate) struct Place {
     admission: Arc<Admission>,
     network: IpAddr,
 }
 
 impl Admission {
-    /// A place for a connection of `client`; otherwise which limit it met.
-    pub(super) fn admit(self: &Arc<Self>, client: IpAddr, limits: &TcpLimits) -> Result<Place, Dropped> {
+    /// A place for a connection of `client`; otherwise which bound it met.
+    pub(crate) fn admit(self: &Arc<Self>, client: IpAddr, room: Room) -> Result<Place, Full> {
         let network = network(client);
         let mut open = self.open.lock();
-        if open.all >= limits.connections {
-            return Err(Dropped::Connections);
+        if open.all >= room.connections {
+            return Err(Full::Connections);
         }
         let of_network = open.by_network.entry(network).or_default();
-        if *of_network >= limits.of_one_network {
-            return Err(Dropped::Network);
+        if *of_network >= room.of_one_network {
+            return Err(Full::Network);
         }
         *of_network += 1;
         open.all += 1;
@@ -73,25 +86,22 @@ fn network(client: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    const LIMITS: TcpLimits = TcpLimits {
+    const ROOM: Room = Room {
         connections: 3,
         of_one_network: 2,
-        idle: std::time::Duration::ZERO,
-        slow: std::time::Duration::ZERO,
-        queries: 1,
     };
 
     #[test]
     fn no_network_has_more_than_its_share_and_all_have_no_more_than_there_is() {
         let admission = Arc::new(Admission::default());
-        let admit = |client: &str| admission.admit(client.parse().unwrap(), &LIMITS);
+        let admit = |client: &str| admission.admit(client.parse().unwrap(), ROOM);
         let first = admit("192.0.2.1").ok();
         let second = admit("::ffff:192.0.2.200").ok();
         assert!(first.is_some() && second.is_some());
-        assert_eq!(admit("192.0.2.77").err(), Some(Dropped::Network));
+        assert_eq!(admit("192.0.2.77").err(), Some(Full::Network));
         let third = admit("2001:db8:0:ff::1").ok();
         assert!(third.is_some());
-        assert_eq!(admit("192.0.3.1").err(), Some(Dropped::Connections));
+        assert_eq!(admit("192.0.3.1").err(), Some(Full::Connections));
         drop(first);
         assert!(admit("192.0.2.77").is_ok());
         drop((second, third));
