@@ -20,6 +20,9 @@ use crate::owner::Message;
 /// How often the files are looked at: a look is one `stat` each.
 const POLL: Duration = Duration::from_secs(1);
 
+/// Names of unknown sites in one line of the log.
+const STRANGERS_TOLD: usize = 10;
+
 /// Of each file, when it was last changed and its size; `None` where there is none.
 type Seen = [Option<(SystemTime, u64)>; 3];
 
@@ -74,7 +77,7 @@ impl Geography {
                 (table, None)
             }
         };
-        metrics.show_geography(&table);
+        show(&table, &metrics);
         Ok(Geography {
             paths,
             kept,
@@ -97,7 +100,7 @@ impl Geography {
         match compile(&self.paths, &self.measured, snapshot) {
             Ok((table, documents)) => {
                 self.unkept = Some(documents);
-                self.metrics.show_geography(&table);
+                show(&table, &self.metrics);
                 let stats = table.stats();
                 tracing::info!(
                     ipv4 = stats.entries_ipv4,
@@ -197,6 +200,20 @@ pub(crate) fn follow(
         if owner.blocking_send(message).is_err() {
             return;
         }
+    }
+}
+
+/// To those who watch.
+fn show(table: &Table, metrics: &Metrics) {
+    metrics.show_geography(table);
+    let names = table.strangers();
+    if !names.is_empty() {
+        let (count, some) = (names.len(), &names[..names.len().min(STRANGERS_TOLD)]);
+        tracing::warn!(
+            count,
+            ?some,
+            "coverage zones name sites that the snapshot does not have, they are passed over"
+        );
     }
 }
 

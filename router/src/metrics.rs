@@ -30,6 +30,7 @@ pub(crate) struct Metrics {
     /// Geographies that were refused.
     pub(crate) geographies_refused: IntCounter,
     geography_built: IntGauge,
+    geography_strangers: IntGauge,
     geography_entries: IntGauge,
 }
 
@@ -79,6 +80,10 @@ impl Metrics {
                 "millrace_router_geography_built_timestamp_seconds",
                 "When the geographic database was built, seconds since the Unix epoch. Worry when it is older than a month.",
             )?,
+            geography_strangers: IntGauge::new(
+                "millrace_router_geography_unknown_sites",
+                "Sites that coverage zones name, and the snapshot does not have: they are passed over, and the log names them. Worry when it stays above 0: publish the sites, or mend the zones.",
+            )?,
             geography_entries: IntGauge::new(
                 "millrace_router_geography_entries",
                 "Entries of the compiled geography.",
@@ -92,6 +97,7 @@ impl Metrics {
         registry.register(Box::new(metrics.networks_moved.clone()))?;
         registry.register(Box::new(metrics.geographies_refused.clone()))?;
         registry.register(Box::new(metrics.geography_built.clone()))?;
+        registry.register(Box::new(metrics.geography_strangers.clone()))?;
         registry.register(Box::new(metrics.geography_entries.clone()))?;
         Ok(metrics)
     }
@@ -131,5 +137,6 @@ impl Metrics {
             .set(number(stats.entries_ipv4 + stats.entries_ipv6));
         self.geography_built
             .set(i64::try_from(stats.database_built).unwrap_or(i64::MAX));
+        self.geography_strangers.set(number(table.strangers().len()));
     }
 }

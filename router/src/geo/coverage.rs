@@ -9,8 +9,12 @@
 //! their zones being named like sites: `coverageZones` and `deepCoverageZones`, each
 //! `{"ams": {"network": ["192.0.2.0/24"], "network6": ["2001:db8::/32"]}}`. Of these, `coordinates` (the snapshot knows
 //! where its sites are) and `caches` (nodes inside a site are chosen by key) are not needed and not looked at.
+//!
+//! Zones and the snapshot come from different hands at different times: a site that the snapshot does not have (yet, or
+//! any more) is passed over, and a zone of which nothing is left too; their names are told. Everything else that is
+//! wrong is a complaint.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -35,6 +39,15 @@ pub(super) struct Zone {
     pub(super) prefix: Prefix,
     /// Its evidence says whether the zone is deep.
     pub(super) ranking: Ranking,
+}
+
+/// What was read.
+#[derive(Debug, Default)]
+pub(super) struct Coverage {
+    /// In the order of the document.
+    pub(super) zones: Vec<Zone>,
+    /// Sites that are named, and not in the snapshot.
+    pub(super) strangers: BTreeSet<String>,
 }
 
 /// The document as written, in either form.
@@ -110,20 +123,19 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pairs<T> {
     }
 }
 
-/// Reads the zones of `source`, in the order of the document.
+/// Reads the zones of `source`.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with it: what is no such document, unknown keys and sites, prefixes that are none or are
-/// there twice.
-pub(super) fn read(source: Source<'_>, sites: &Sites) -> Result<Vec<Zone>, Vec<String>> {
+/// Everything that is wrong with it: what is no such document, unknown keys, prefixes that are none or are there twice.
+pub(super) fn read(source: Source<'_>, sites: &Sites) -> Result<Coverage, Vec<String>> {
     let mut complaints = Complaints::of(source.name);
     if source.bytes.len() > MOST_BYTES {
         complaints.whole(
             format_args!("it has {} bytes, more than {MOST_BYTES}", source.bytes.len()),
             "join prefixes that lead to the same sites",
         );
-        return complaints.finish(Vec::new());
+        return complaints.finish(Coverage::default());
     }
     let written: Written = match serde_json::from_slice(source.bytes) {
         Ok(written) => written,
@@ -135,24 +147,24 @@ pub(super) fn read(source: Source<'_>, sites: &Sites) -> Result<Vec<Zone>, Vec<S
                 format_args!("this is no document of coverage zones: {what}"),
                 r#"write {"zones": [{"prefix": "192.0.2.0/24", "sites": ["ams"]}]}"#,
             );
-            return complaints.finish(Vec::new());
+            return complaints.finish(Coverage::default());
         }
     };
     let mut reading = Reading {
         sites,
         complaints,
-        zones: Vec::new(),
+        coverage: Coverage::default(),
         places: HashMap::new(),
     };
     reading.document(written);
-    reading.complaints.finish(reading.zones)
+    reading.complaints.finish(reading.coverage)
 }
 
 /// The zones and complaints so far.
 struct Reading<'a> {
     sites: &'a Sites,
     complaints: Complaints<'a>,
-    zones: Vec<Zone>,
+    coverage: Coverage,
     /// Where in the document each prefix is, of deep zones and of others.
     places: HashMap<(Prefix, bool), String>,
 }
@@ -181,9 +193,9 @@ impl Reading<'_> {
                 }
             }
         }
-        if self.zones.len() > MOST_ZONES {
+        if self.places.len() > MOST_ZONES {
             self.complaints.whole(
-                format_args!("it has {} prefixes, more than {MOST_ZONES}", self.zones.len()),
+                format_args!("it has {} prefixes, more than {MOST_ZONES}", self.places.len()),
                 "join prefixes that lead to the same sites",
             );
         }
@@ -204,11 +216,9 @@ impl Reading<'_> {
         let mut named = Vec::with_capacity(names.len());
         for name in names {
             match self.sites.id(name) {
-                None => self.complaints.place(
-                    at,
-                    format_args!("the snapshot has no site {name:?}"),
-                    "name a site of the snapshot, or publish one",
-                ),
+                None => {
+                    self.coverage.strangers.insert(name.clone());
+                }
                 Some(site) if named.contains(&site) => {
                     self.complaints
                         .place(at, format_args!("{name:?} is there twice"), "name it once");
@@ -243,7 +253,9 @@ impl Reading<'_> {
             return self.complaints.place(at, what, "keep one of them");
         }
         self.places.insert((prefix, deep), at);
-        let ranking = self.sites.completed(named, Evidence::Coverage { deep });
-        self.zones.push(Zone { prefix, ranking });
+        if !named.is_empty() {
+            let ranking = self.sites.completed(named, Evidence::Coverage { deep });
+            self.coverage.zones.push(Zone { prefix, ranking });
+        }
     }
 }

@@ -62,17 +62,17 @@ pub(crate) struct Sources<'a> {
 /// Every complaint about every source; the table in use stays good.
 pub(crate) fn compile(snapshot: &Snapshot, sources: Sources<'_>) -> Result<Table, Vec<String>> {
     let sites = Sites::of(snapshot)?;
-    let zones = sources.coverage.map(|source| coverage::read(source, &sites));
+    let coverage = sources.coverage.map(|source| coverage::read(source, &sites));
     let measured = sources.latency.map(|source| latency::read(source, &sites));
     let by_edges = sources.measured.map(|source| latency::read(source, &sites));
     let database = sources.database.map(Database::read);
     let mut complaints = Vec::new();
-    let zones = told(zones, &mut complaints).unwrap_or_default();
+    let coverage = told(coverage, &mut complaints).unwrap_or_default();
     let mut measured: Measured = told(measured, &mut complaints).unwrap_or_default();
     measured.add(told(by_edges, &mut complaints).unwrap_or_default());
     let database = told(database, &mut complaints).unwrap_or_else(Database::empty);
     if complaints.is_empty() {
-        Ok(Table::new(sites, &zones, &measured, &database))
+        Ok(Table::new(sites, coverage, &measured, &database))
     } else {
         Err(complaints)
     }

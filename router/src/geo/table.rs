@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::coverage::Zone;
+use super::coverage::Coverage;
 use super::database::{Database, PlaceId};
 use super::latency::Measured;
 use super::layer::{Layer, Step};
@@ -26,6 +26,7 @@ pub(crate) struct Table {
     ipv6: Runs<u64>,
     database_built: u64,
     measurements_unused: usize,
+    strangers: Box<[String]>,
 }
 
 /// What is said of a net.
@@ -101,6 +102,11 @@ impl Table {
         &self.sites[usize::from(id.0)]
     }
 
+    /// Sites that coverage zones name, and the snapshot does not have.
+    pub(crate) fn strangers(&self) -> &[String] {
+        &self.strangers
+    }
+
     /// How large it is.
     pub(crate) fn stats(&self) -> Stats {
         Stats {
@@ -117,9 +123,10 @@ impl Table {
     }
 
     /// Lays the evidence over one another.
-    pub(super) fn new(sites: Sites, zones: &[Zone], measured: &Measured, database: &Database) -> Table {
+    pub(super) fn new(sites: Sites, coverage: Coverage, measured: &Measured, database: &Database) -> Table {
         let mut builder = Builder::new(&sites, database);
-        let zones: Vec<(Prefix, Ranking)> = zones.iter().map(|zone| (zone.prefix, zone.ranking)).collect();
+        let zones = coverage.zones.iter().map(|zone| (zone.prefix, zone.ranking));
+        let zones: Vec<(Prefix, Ranking)> = zones.collect();
         let measurements = measured.nets.iter().map(|net| (net.prefix, net.ranking));
         let measurements: Vec<(Prefix, Ranking)> = measurements.collect();
         let mut family = |family, places: &[Step<PlaceId>]| {
@@ -141,6 +148,7 @@ impl Table {
             sites: sites.into_names(),
             database_built: database.built,
             measurements_unused: measured.unused,
+            strangers: coverage.strangers.into_iter().collect(),
         }
     }
 

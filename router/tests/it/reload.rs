@@ -58,10 +58,7 @@ fn bad_geography_and_bad_snapshots_are_refused_while_no_query_is_lost() {
             br#"{"zones":[{"prefix":"16.1.0.0/16","sites":["iad"]}]}"#,
         );
         await_answer(&cdn, OF_AMS, &["edge-iad-1"]);
-        cdn.publish_geography(
-            "coverage",
-            br#"{"zones":[{"prefix":"16.1.0.0/16","sites":["atlantis"]}]}"#,
-        );
+        cdn.publish_geography("coverage", br#"{"zones":[{"prefix":"16.1.0.0/16","sites":[]}]}"#);
         refused(3.0);
         await_answer(&cdn, OF_AMS, &["edge-iad-1"]);
         cdn.publish_geography(
@@ -95,6 +92,33 @@ fn bad_geography_and_bad_snapshots_are_refused_while_no_query_is_lost() {
             .filter(|line| line.contains("geography is refused, what was last good is in use"));
         assert_eq!(told.count(), start, "{log:?}");
     }
+}
+
+#[test]
+fn a_site_can_go_while_zones_still_name_it_and_the_router_starts_without_it() {
+    let zone = br#"{"zones":[{"prefix":"17.0.0.0/8","sites":["atlantis","iad"]}]}"#;
+    let mut cdn = routed()
+        .geography("coverage", zone.to_vec())
+        .edges("ams", 1)
+        .edges("iad", 1)
+        .start();
+    await_all_well(&cdn);
+    await_answer(&cdn, OF_IAD, &["edge-iad-1"]);
+    let unknown = |cdn: &testkit::cdn::Cdn| {
+        cdn.daemon(ROUTER)
+            .metric("millrace_router_geography_unknown_sites", &[])
+    };
+    assert_eq!(unknown(&cdn), 1.0);
+    cdn.publish(|snapshot| {
+        snapshot.nodes.remove("edge-iad-1");
+        snapshot.sites.remove("iad");
+    });
+    await_answer(&cdn, OF_IAD, &["edge-ams-1"]);
+    cdn.daemon_mut(ROUTER).kill9();
+    cdn.daemon_mut(ROUTER).launch_again();
+    cdn.daemon_mut(ROUTER).await_ready();
+    await_answer(&cdn, OF_IAD, &["edge-ams-1"]);
+    assert_eq!(unknown(&cdn), 2.0);
 }
 
 #[test]
