@@ -9,6 +9,7 @@ mod explain;
 mod geo;
 mod geography;
 mod http;
+mod lanes;
 mod measured;
 mod memo;
 mod metrics;
@@ -17,6 +18,7 @@ mod routes;
 mod saved;
 mod service;
 mod site;
+mod tallies;
 #[cfg(test)]
 mod tests;
 mod threads;

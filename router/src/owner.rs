@@ -11,18 +11,18 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use model::health::{Ballot, Merged, Standing, View, merge};
 use model::{Moment, Snapshot};
-use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use views::{Heard, Told};
 
-use crate::decide::{Availability, Controls, Fleet, Health, Tally};
+use crate::decide::{Availability, Controls, Fleet, Health};
 use crate::dns::authority::Zones;
 use crate::geo::table::Table;
 use crate::metrics::Metrics;
 use crate::routes::Routes;
 use crate::saved;
+use crate::tallies::Tallies;
 use crate::world::World;
 
 /// How often time itself is looked at: views that grow old, controls that step.
@@ -45,9 +45,6 @@ pub(crate) enum Message {
     Monitor(Told),
 }
 
-/// What every thread that answers by content counts; taken together at each step of the controls.
-pub(crate) type Tallies = Arc<[Mutex<Tally>]>;
-
 /// Everything a world is made of.
 pub(crate) struct Owner {
     snapshot: Arc<Snapshot>,
@@ -60,6 +57,9 @@ pub(crate) struct Owner {
     merged: Arc<Merged>,
     health: Health,
     controls: Controls,
+    tallies: Arc<Tallies>,
+    /// Sites have other numbers since the last world: what was counted by the old ones says nothing.
+    renumbered: bool,
     /// The last world's, to see whether another is due.
     availability: Option<Availability>,
     metrics: Metrics,
@@ -96,6 +96,8 @@ impl Owner {
             merged,
             health,
             controls: Controls::default(),
+            tallies: Arc::default(),
+            renumbered: false,
             availability: None,
             metrics,
         }
@@ -129,7 +131,9 @@ impl Owner {
     }
 
     fn use_snapshot(&mut self, snapshot: Arc<Snapshot>) {
-        self.fleet = Arc::new(Fleet::compile(&snapshot));
+        let fleet = Arc::new(Fleet::compile(&snapshot));
+        self.renumbered |= self.controls.renumber(&self.fleet, &fleet);
+        self.fleet = fleet;
         self.zones = Arc::new(Zones::compile(&snapshot));
         self.routes = self.metrics.routes(&snapshot);
         self.snapshot = snapshot;
@@ -137,7 +141,7 @@ impl Owner {
     }
 
     /// Makes a new world if one is due; `None` where the old one still says what is so.
-    pub(crate) fn settle(&mut self, now: Moment, tallies: &[Mutex<Tally>]) -> Option<World> {
+    pub(crate) fn settle(&mut self, now: Moment) -> Option<World> {
         let ballots: Vec<Ballot<'_>> = self
             .monitors
             .iter()
@@ -162,10 +166,13 @@ impl Owner {
         }
         self.health.take(Arc::clone(&self.merged), now);
         let availability = self.health.judge(&self.fleet, now);
-        let counted: Vec<Tally> = tallies.iter().map(|tally| tally.lock().clone()).collect();
-        let stepped = self.controls.step(&self.fleet, &availability, &counted, now);
-        if stepped {
-            tallies.iter().for_each(|tally| tally.lock().clear());
+        let stepped = self.controls.is_due(now);
+        if stepped || self.renumbered {
+            let mut counted = self.tallies.take();
+            if std::mem::take(&mut self.renumbered) {
+                counted.clear();
+            }
+            self.controls.step(&self.fleet, &availability, &counted, now);
         }
         if !stepped && self.availability.as_ref() == Some(&availability) {
             return None;
@@ -176,11 +183,18 @@ impl Owner {
             table: Arc::clone(&self.table),
             present: crate::decide::World::compile(&self.fleet, &availability, &self.controls),
             routes: Arc::clone(&self.routes),
+            tallies: Arc::clone(&self.tallies),
             logged: self.logged,
         };
         self.metrics.show_sites(&world.present);
         self.availability = Some(availability);
         Some(world)
+    }
+
+    /// What it was told last.
+    #[cfg(test)]
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
     }
 
     /// What monitors together say, to be kept over a restart.
@@ -194,11 +208,13 @@ pub(crate) async fn run(
     mut owner: Owner,
     mut messages: mpsc::Receiver<Message>,
     world: Arc<ArcSwap<World>>,
-    tallies: Tallies,
     state: PathBuf,
 ) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The wall clock at the start, and from then on as long as has passed: one that is set back meanwhile would make a
+    // dead monitor look fresh and stop what is steered by load.
+    let (began, started) = (Moment(daemon::clock::now_millis()), Instant::now());
     let mut kept = Arc::clone(owner.merged());
     let mut writing: Option<JoinHandle<()>> = None;
     loop {
@@ -212,12 +228,12 @@ pub(crate) async fn run(
         if first.is_some() {
             tokio::time::sleep(COALESCE).await;
         }
-        let now = Moment(daemon::clock::now_millis());
+        let now = began + started.elapsed();
         let rest = std::iter::from_fn(|| messages.try_recv().ok()).take(BATCH);
         for message in first.into_iter().chain(rest) {
             owner.take(now, message);
         }
-        if let Some(new) = owner.settle(now, &tallies) {
+        if let Some(new) = owner.settle(now) {
             world.store(Arc::new(new));
         }
         // One writer at a time; what changes meanwhile is written at a later tick.

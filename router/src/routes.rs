@@ -1,7 +1,7 @@
 //! Counters of decisions. Each thread counts in memory of its own, so that those that answer do not pull a cache line
 //! back and forth; what they counted is added up when somebody asks, and when a snapshot's counters are let go of.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use model::Snapshot;
@@ -11,9 +11,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
 use crate::decide::{Reason, SiteId};
-
-/// Threads that count apart; of more, some share.
-const LANES: usize = 32;
+use crate::lanes::{LANES, lane};
 
 /// How a decision goes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,15 +66,6 @@ const COUNTERS_OF_LINE: usize = 16;
 
 /// The place of the first site among the counters.
 const SITES: usize = Protocol::ALL.len() * Reason::ALL.len();
-
-/// The lane of the thread that asks.
-fn lane() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static LANE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % LANES;
-    }
-    LANE.with(|lane| *lane)
-}
 
 impl RouteMetrics {
     /// # Errors

@@ -32,7 +32,7 @@ use crate::http::metrics::HttpMetrics;
 use crate::http::{self, Certified, Hall, Lane, Trusted};
 use crate::measured::gather;
 use crate::metrics::Metrics;
-use crate::owner::{self, Message, Owner, Tallies};
+use crate::owner::{self, Message, Owner};
 use crate::saved;
 use crate::threads::{Threads, Work};
 use crate::world::World;
@@ -200,8 +200,7 @@ impl Ready {
             config.log_decisions,
             now,
         );
-        let tallies: Tallies = (0..config.http.threads).map(|_| Mutex::default()).collect();
-        let first = owner.settle(now, &tallies);
+        let first = owner.settle(now);
         let first = first.ok_or_else(|| Failure::Running("there is no first world".to_owned()))?;
         let world = Arc::new(ArcSwap::from_pointee(first));
 
@@ -245,7 +244,6 @@ impl Ready {
             owner,
             waiting,
             Arc::clone(&world),
-            Arc::clone(&tallies),
             config.state.clone(),
         ));
 
@@ -254,7 +252,6 @@ impl Ready {
             world: Arc::clone(&world),
             trusted: Trusted::new(config.http.trusted.clone()),
             metrics: http_metrics,
-            tallies,
             room: http::room(config.http.max_connections),
             admission: Arc::default(),
         });
@@ -263,7 +260,15 @@ impl Ready {
             let threads = UdpThreads::start(list, &world, &dns_metrics);
             udp.push(threads.map_err(|error| Failure::running("DNS over UDP", error))?);
         }
-        let lanes = lanes(sockets.http, sockets.tcp, &hall, &world, &dns_metrics, &ended);
+        let lanes = lanes(
+            config.http.threads,
+            sockets.http,
+            sockets.tcp,
+            &hall,
+            &world,
+            &dns_metrics,
+            &ended,
+        );
         let tcp = Threads::start(lanes).map_err(|error| Failure::running("the threads of TCP", error))?;
         let follower = opened
             .start()
@@ -330,6 +335,7 @@ impl Sockets {
 
 /// What each thread of TCP does.
 fn lanes(
+    threads: usize,
     http: Vec<Vec<Certified>>,
     tcp: Vec<Vec<std::net::TcpListener>>,
     hall: &Arc<Hall>,
@@ -337,12 +343,11 @@ fn lanes(
     dns_metrics: &DnsMetrics,
     ending: &watch::Receiver<bool>,
 ) -> Vec<Vec<Work>> {
-    let mut lanes: Vec<Vec<Work>> = hall.tallies.iter().map(|_| Vec::new()).collect();
+    let mut lanes: Vec<Vec<Work>> = std::iter::repeat_with(Vec::new).take(threads).collect();
     for listeners in http {
         for (number, listener) in listeners.into_iter().enumerate() {
             let lane = Lane {
                 hall: Arc::clone(hall),
-                number,
                 ending: ending.clone(),
             };
             lanes[number].push(Box::pin(lane.serve(listener)));

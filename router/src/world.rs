@@ -18,6 +18,7 @@ use crate::geo::ranking;
 use crate::geo::table::{Found, Table};
 use crate::memo::{self, About, Decided};
 use crate::routes::{Protocol, Routes};
+use crate::tallies::Tallies;
 
 /// The world.
 pub(crate) struct World {
@@ -28,6 +29,7 @@ pub(crate) struct World {
     /// The fleet, who is up, and who should get how much.
     pub(crate) present: decide::World,
     pub(crate) routes: Arc<Routes>,
+    pub(crate) tallies: Arc<Tallies>,
     /// One decision in so many is logged; 0 is none.
     pub(crate) logged: u32,
 }
@@ -105,8 +107,18 @@ impl World {
     }
 
     /// Counts what was decided for `client`, and logs one of many.
+    ///
+    /// A name is one key for all that a resolver's clients want. Where it is not known how busy edges are, nothing says
+    /// that it is too much for one, and answers that are the same for everybody can be kept for everybody.
     pub(crate) fn told(&self, outcome: &Outcome, client: IpAddr) {
         self.routes.count(outcome.protocol, outcome.reason, outcome.site);
+        match (outcome.protocol, outcome.site) {
+            (Protocol::Dns, Some(site)) if self.present.load_is_known(site) => {
+                self.tallies.sample(site, outcome.key);
+            }
+            (Protocol::Dns, _) | (_, None) => {}
+            (_, Some(site)) => self.tallies.count(site, outcome.key),
+        }
         let unlogged = UNLOGGED.get() + 1;
         let due = self.logged > 0 && unlogged >= self.logged;
         UNLOGGED.set(if due { 0 } else { unlogged % u32::MAX });

@@ -1,5 +1,6 @@
 //! The slow machines that steer by load, and their common clock.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use model::Moment;
@@ -7,7 +8,7 @@ use model::Moment;
 use super::availability::{Age, Availability, utilisation};
 use super::balance::{Balance, EdgeLoad};
 use super::capacity::{Capacity, SiteLoad};
-use super::fleet::{Fleet, Site};
+use super::fleet::{Fleet, Site, SiteId};
 use super::large_keys::{LargeKeys, SiteAbility, Tally};
 
 /// One step in so long a time: monitors see no load more often.
@@ -23,8 +24,30 @@ pub(crate) struct Controls {
 }
 
 impl Controls {
-    /// Steps all machines, if it is time; says whether it was. `tallies` has what this router sent whereto since the
-    /// last step: clear them when it was.
+    /// Whether it is time for a step.
+    pub(crate) fn is_due(&self, now: Moment) -> bool {
+        self.stepped.is_none_or(|stepped| now.since(stepped) >= STEP)
+    }
+
+    /// Takes over that the sites of `before` have other numbers in `after`; says whether any has.
+    pub(crate) fn renumber(&mut self, before: &Fleet, after: &Fleet) -> bool {
+        let (old, new) = (before.sites.iter(), after.sites.iter());
+        if old.map(|site| &site.name).eq(new.map(|site| &site.name)) {
+            return false;
+        }
+        let places: HashMap<_, SiteId> = after
+            .numbered_sites()
+            .map(|(id, site)| (&site.name, id))
+            .collect();
+        let number = |old: SiteId| {
+            let site = before.sites.get(usize::from(old.0))?;
+            places.get(&site.name).copied()
+        };
+        self.large = self.large.renumbered(number);
+        true
+    }
+
+    /// Steps all machines, if it is time. `tallies` has what this router sent whereto since the last step.
     ///
     /// While no majority of monitors is heard nothing is stepped, so that nothing changes; and when they stay away,
     /// loads are no longer known and what was steered by them is taken back bit by bit.
@@ -34,14 +57,13 @@ impl Controls {
         availability: &Availability,
         tallies: &[Tally],
         now: Moment,
-    ) -> bool {
-        let elapsed = self.stepped.map(|stepped| now.since(stepped));
-        if elapsed.is_some_and(|elapsed| elapsed < STEP) {
-            return false;
+    ) {
+        if !self.is_due(now) {
+            return;
         }
         self.stepped = Some(now);
         if availability.age == Age::Frozen {
-            return true;
+            return;
         }
         self.capacity.step(&loads(fleet, availability), now);
         let edges = fleet
@@ -63,7 +85,6 @@ impl Controls {
             });
         self.balance.step(edges, now);
         self.large = self.large.next(tallies, &abilities(fleet, availability));
-        true
     }
 }
 

@@ -120,7 +120,6 @@ impl Fleet {
     }
 
     /// All sites, with their identities.
-    #[cfg(test)]
     pub(crate) fn numbered_sites(&self) -> impl Iterator<Item = (SiteId, &Site)> {
         site_ids().zip(&self.sites)
     }

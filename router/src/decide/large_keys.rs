@@ -84,20 +84,14 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// Counts a client that was sent to `site` for a key.
-    pub(crate) fn count(&mut self, site: SiteId, key: u64) {
+    /// Counts so many clients that were sent to `site` for a key.
+    pub(crate) fn count(&mut self, site: SiteId, key: u64, times: u64) {
         let place = usize::from(site.0);
         if self.sites.len() <= place {
             self.sites.resize(place + 1, 0);
         }
-        self.sites[place] += 1;
-        self.keys.count((site, key));
-    }
-
-    /// Begins anew.
-    pub(crate) fn clear(&mut self) {
-        self.keys.clear();
-        self.sites.clear();
+        self.sites[place] += times;
+        self.keys.count((site, key), times);
     }
 }
 
@@ -131,6 +125,18 @@ impl LargeKeys {
         large.truncate(LARGE_KEYS_MAX);
         large.sort_unstable_by_key(|large| (large.site, large.key));
         LargeKeys { keys: large.into() }
+    }
+
+    /// The same keys, where sites have new numbers; those of sites that are gone are gone.
+    #[must_use]
+    pub(crate) fn renumbered(&self, number: impl Fn(SiteId) -> Option<SiteId>) -> LargeKeys {
+        let moved = |large: &LargeKey| {
+            let site = number(large.site)?;
+            Some(LargeKey { site, ..*large })
+        };
+        let mut keys: Vec<LargeKey> = self.keys.iter().filter_map(moved).collect();
+        keys.sort_unstable_by_key(|large| (large.site, large.key));
+        LargeKeys { keys: keys.into() }
     }
 
     /// How many are spread over more than one node.
@@ -191,7 +197,7 @@ mod tests {
     fn next(before: &LargeKeys, hot: u64, utilisation: Option<f64>) -> Option<usize> {
         let mut tally = Tally::default();
         for nth in 0..1000 {
-            tally.count(SITE, if nth < hot { 7 } else { 1000 + nth });
+            tally.count(SITE, if nth < hot { 7 } else { 1000 + nth }, 1);
         }
         let ability = SiteAbility {
             edges: 10.0,
@@ -253,7 +259,7 @@ mod tests {
     fn the_counts_of_all_threads_are_one() {
         let tally = |keys: &[u64]| {
             let mut tally = Tally::default();
-            keys.iter().for_each(|key| tally.count(SITE, *key));
+            keys.iter().for_each(|key| tally.count(SITE, *key, 1));
             tally
         };
         let ability = SiteAbility {
@@ -267,6 +273,22 @@ mod tests {
     }
 
     #[test]
+    fn keys_stay_with_their_site_when_it_has_another_number() {
+        let large = |site, key| LargeKey {
+            site: SiteId(site),
+            key,
+            part: 0.5,
+            spread: 3,
+        };
+        let before = LargeKeys {
+            keys: Box::new([large(0, 7), large(1, 8), large(2, 1)]),
+        };
+        let number = |old: SiteId| [Some(SiteId(3)), None, Some(SiteId(0))][usize::from(old.0)];
+        let after = before.renumbered(number);
+        assert_eq!(&*after.keys, [large(0, 1), large(3, 7)]);
+    }
+
+    #[test]
     fn without_questions_nothing_is_large() {
         let ability = SiteAbility {
             edges: 2.0,
@@ -275,7 +297,7 @@ mod tests {
         let none = LargeKeys::default();
         assert_eq!(none.next(&[], &[ability]), none);
         let mut tally = Tally::default();
-        tally.count(SiteId(9), 1);
+        tally.count(SiteId(9), 1, 1);
         assert_eq!(none.next(&[tally], &[ability]), none);
     }
 }

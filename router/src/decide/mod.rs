@@ -24,7 +24,7 @@ mod edge;
 mod explain;
 mod few;
 mod fleet;
-mod large_keys;
+pub(crate) mod large_keys;
 mod question;
 mod service;
 mod site;

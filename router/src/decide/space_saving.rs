@@ -39,15 +39,15 @@ impl<K: Copy + Eq + std::hash::Hash> SpaceSaving<K> {
         }
     }
 
-    /// Counts one occurrence.
-    pub(crate) fn count(&mut self, key: K) {
+    /// Counts so many occurrences.
+    pub(crate) fn count(&mut self, key: K, times: u64) {
         if let Some(place) = self.places.get(&key).copied() {
-            self.heap[place].count += 1;
+            self.heap[place].count += times;
             self.sink(place);
         } else if self.heap.len() < self.capacity {
             self.heap.push(Counter {
                 key,
-                count: 1,
+                count: times,
                 error: 0,
             });
             self.places.insert(key, self.heap.len() - 1);
@@ -56,7 +56,7 @@ impl<K: Copy + Eq + std::hash::Hash> SpaceSaving<K> {
             self.places.remove(&smallest.key);
             *smallest = Counter {
                 key,
-                count: smallest.count + 1,
+                count: smallest.count + times,
                 error: smallest.count,
             };
             self.places.insert(key, 0);
@@ -67,12 +67,6 @@ impl<K: Copy + Eq + std::hash::Hash> SpaceSaving<K> {
     /// All counters, in no order.
     pub(crate) fn counters(&self) -> &[Counter<K>] {
         &self.heap
-    }
-
-    /// Forgets everything.
-    pub(crate) fn clear(&mut self) {
-        self.heap.clear();
-        self.places.clear();
     }
 
     fn rise(&mut self, mut place: usize) {
@@ -131,7 +125,7 @@ mod tests {
                 // Squaring draws makes small keys frequent.
                 let drawn = chance.below(1000);
                 let key = drawn * drawn / 1000;
-                sketch.count(key);
+                sketch.count(key, 1);
                 *exact.entry(key).or_default() += 1;
             }
             assert!(sketch.counters().len() <= capacity);
@@ -145,15 +139,5 @@ mod tests {
                 assert!(!frequent || sketch.places.contains_key(&key), "{key}: {count}");
             }
         }
-    }
-
-    #[test]
-    fn a_cleared_sketch_knows_nothing() {
-        let mut sketch = SpaceSaving::new(4);
-        sketch.count(7);
-        sketch.clear();
-        assert!(sketch.counters().is_empty());
-        sketch.count(8);
-        assert_eq!(sketch.counters().len(), 1);
     }
 }

@@ -118,6 +118,11 @@ impl World {
         self.sites.get(usize::from(id.0))
     }
 
+    /// Whether it is known how busy a site is.
+    pub(crate) fn load_is_known(&self, site: SiteId) -> bool {
+        self.site(site).is_some_and(|now| now.share.headroom.is_some())
+    }
+
     /// The room of each site, in name order.
     pub(crate) fn headrooms(&self) -> impl Iterator<Item = Headroom> + '_ {
         self.fleet.sites.iter().zip(&self.sites).map(|(site, now)| {

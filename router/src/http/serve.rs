@@ -30,7 +30,6 @@ use super::answer::{Asked, answer};
 use super::client::{PREAMBLE_BYTES_MAX, Preamble, Trusted, preamble};
 use super::metrics::HttpMetrics;
 use crate::admission::{Admission, Place, Room};
-use crate::owner::Tallies;
 use crate::world::World;
 
 /// A preamble, a handshake and the head of a request take no longer each, a client takes what it is sent within so long,
@@ -60,8 +59,6 @@ pub(crate) struct Hall {
     pub(crate) world: Arc<ArcSwap<World>>,
     pub(crate) trusted: Trusted,
     pub(crate) metrics: HttpMetrics,
-    /// By lane.
-    pub(crate) tallies: Tallies,
     pub(crate) room: Room,
     pub(crate) admission: Arc<Admission>,
 }
@@ -79,8 +76,6 @@ pub(crate) fn room(connections: usize) -> Room {
 #[derive(Clone)]
 pub(crate) struct Lane {
     pub(crate) hall: Arc<Hall>,
-    /// Its place among all.
-    pub(crate) number: usize,
     pub(crate) ending: watch::Receiver<bool>,
 }
 
@@ -226,9 +221,6 @@ impl Lane {
         let (response, outcome) = answer(&world, &asked);
         if let Some(outcome) = outcome {
             world.told(&outcome, way.client);
-            if let (Some(site), Some(tally)) = (outcome.site, self.hall.tallies.get(self.number)) {
-                tally.lock().count(site, outcome.key);
-            }
         }
         self.hall.metrics.answered(secure, response.status());
         response.map(Full::new)

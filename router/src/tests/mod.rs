@@ -2,6 +2,7 @@
 //! clock that stands still until it is told.
 
 mod monitors;
+mod names;
 mod scopes;
 mod sites;
 
@@ -13,12 +14,10 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net};
 use model::health::{NodeView, State, View};
 use model::{Moment, Node, Site, Snapshot, Status, Tier};
-use parking_lot::Mutex;
 use prometheus::Registry;
 use testkit::{Chance, geography};
 use views::{Heard, Told};
 
-use crate::decide::Tally;
 use crate::dns::authority::steer::{Addresses, Asked, Family, ServiceId, Steer, Steered};
 use crate::geo::{self, Source, Sources};
 use crate::metrics::Metrics;
@@ -37,7 +36,6 @@ struct Paper {
     now: Moment,
     /// What each monitor says.
     views: BTreeMap<&'static str, View>,
-    tallies: [Mutex<Tally>; 1],
 }
 
 /// Where a site stands: somewhere, each elsewhere.
@@ -95,15 +93,13 @@ fn paper(sites: usize, edges: usize) -> Paper {
     let now = Moment::from_seconds(1_000_000);
     let names = MONITORS.map(str::to_owned);
     let mut owner = Owner::new(Arc::clone(&snapshot), table, names, None, metrics, 0, now);
-    let tallies = [Mutex::default()];
-    let world = owner.settle(now, &tallies).unwrap();
+    let world = owner.settle(now).unwrap();
     let views = MONITORS.map(|monitor| (monitor, all_well(monitor, &snapshot)));
     let mut paper = Paper {
         owner,
         world,
         now,
         views: BTreeMap::from(views),
-        tallies,
     };
     paper.hear();
     paper
@@ -168,7 +164,7 @@ impl Paper {
     }
 
     fn settle(&mut self) {
-        if let Some(world) = self.owner.settle(self.now, &self.tallies) {
+        if let Some(world) = self.owner.settle(self.now) {
             self.world = world;
         }
     }

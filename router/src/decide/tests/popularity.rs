@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use testkit::chance::{Chance, seed};
 
 use super::super::decision::Why;
-use super::super::{EdgeId, SiteId, Tally, World, decide};
+use super::super::{EdgeId, Key, Question, SiteId, Tally, World, decide};
 use super::cdn::{Cdn, cdn, first};
 
 const EDGES: usize = 16;
@@ -74,7 +74,7 @@ fn tally(site: SiteId, keys: &[u64], popularity: &[f64], chance: &mut Chance) ->
     for _ in 0..10_000 {
         let drawn = chance.below(1 << 32) as f64 / (1_u64 << 32) as f64;
         let rank = upto.partition_point(|upto| *upto < drawn).min(keys.len() - 1);
-        tally.count(site, keys[rank]);
+        tally.count(site, keys[rank], 1);
     }
     tally
 }
@@ -130,6 +130,46 @@ fn edges_even_out_in_five_steps_and_little_load_moves() {
     assert!(mean <= 1.25, "{at_last:?}");
 }
 
+/// All that DNS knows of clients is one name. Half of them use the first address of an answer, half the second.
+#[test]
+fn the_clients_of_one_name_come_to_all_edges_of_a_busy_site() {
+    const CLIENTS: u32 = 8000;
+    for edges in [16, 32] {
+        let mut cdn = cdn(&[("ams", 52.0, 5.0, edges)]);
+        let (site, names) = (cdn.site("ams"), cdn.nodes_of("ams"));
+        let ranking = [site];
+        let loads = |cdn: &Cdn, world: &World| {
+            let mut loads = vec![0.0; edges];
+            for client in 0..CLIENTS {
+                let question = Question {
+                    key: Key::Host(7),
+                    ..cdn.question(client, &ranking, 0)
+                };
+                let nodes = decide(world, &question).nodes;
+                let node = nodes[(client % 2) as usize].edge;
+                loads[usize::from(node.0)] += edges as f64 / f64::from(CLIENTS);
+            }
+            loads
+        };
+        let mut told = Vec::new();
+        let mut world = cdn.world();
+        for _ in 0..5 {
+            let now = loads(&cdn, &world);
+            told.push(busiest(&now));
+            for (name, load) in names.iter().zip(now) {
+                cdn.see(name, |seen| seen.utilisation = Some(0.5 * load));
+            }
+            cdn.wait(30);
+            let mut tally = Tally::default();
+            tally.count(site, 7, 100);
+            world = cdn.counted_world(&[tally]);
+        }
+        told.push(busiest(&loads(&cdn, &world)));
+        println!("{edges} edges: {told:.2?}");
+        assert!(told[0] > 7.0 && told[5] <= 1.25, "{edges} edges: {told:?}");
+    }
+}
+
 /// A sixth of everything is one title.
 #[test]
 fn a_premiere_is_spread_over_as_many_edges_as_it_takes_and_comes_together_afterwards() {
@@ -138,11 +178,11 @@ fn a_premiere_is_spread_over_as_many_edges_as_it_takes_and_comes_together_afterw
     cdn.see_site("ams", |node| node.utilisation = Some(0.6));
     let site = cdn.site("ams");
     let premiere = chance.next_u64();
-    let mut tally = Tally::default();
     let mut owners = |cdn: &mut Cdn, hot: u64| {
-        tally.clear();
+        let mut tally = Tally::default();
         for nth in 0..3000_u64 {
-            tally.count(site, if nth < hot { premiere } else { chance.next_u64() });
+            let key = if nth < hot { premiere } else { chance.next_u64() };
+            tally.count(site, key, 1);
         }
         cdn.wait(30);
         let world = cdn.counted_world(std::slice::from_ref(&tally));
