@@ -22,6 +22,10 @@ const QUICKER_MICROS: u32 = 5_000;
 /// How long a measurement holds.
 const HOLDS: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How long a word with more samples outweighs a newer one: edges are asked every minute. One that started anew counts
+/// from nothing, and what it said before is not to stand against it.
+const OUTWEIGHS: Duration = Duration::from_secs(10 * 60);
+
 /// Networks that are known at once, some 60 MB with two sites each.
 const NETWORKS_MAX: usize = 262_144;
 
@@ -69,7 +73,7 @@ impl Judge {
             };
             let sites = self.networks.entry(network).or_default();
             match sites.get_mut(site) {
-                Some(known) if known.samples > new.samples && now.since(known.at) < HOLDS => {}
+                Some(known) if known.samples > new.samples && now.since(known.at) < OUTWEIGHS => {}
                 Some(known) => *known = new,
                 None => drop(sites.insert(site.to_owned(), new)),
             }
@@ -201,6 +205,22 @@ mod tests {
             judge.judge(moved, after(25)),
             "what was known of the old site is a day old"
         );
+        assert_eq!(judge.moved(), 0);
+    }
+
+    #[test]
+    fn an_edge_that_started_anew_is_believed_though_it_knew_more_before() {
+        let mut judge = Judge::default();
+        let nearest: Nearest<'_> = &|_| Some("ams".to_owned());
+        judge.hear("ams", &heard(NETWORK, 50, 100), after(0));
+        judge.hear("fra", &heard(NETWORK, 10, 100_000), after(0));
+        judge.hear("fra", &heard(NETWORK, 120, 5_000), after(0));
+        assert!(
+            judge.judge(nearest, after(0)),
+            "of two edges, the one that knows more"
+        );
+        judge.hear("fra", &heard(NETWORK, 120, 5_000), after(1));
+        assert!(judge.judge(nearest, after(1)));
         assert_eq!(judge.moved(), 0);
     }
 
