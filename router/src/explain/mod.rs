@@ -12,7 +12,7 @@ use http::Method;
 use http::header::LOCATION;
 use model::zone::DomainName;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub(crate) use ask::{Arguments, ask};
 
@@ -84,6 +84,8 @@ struct Http {
     status: u16,
     location: Option<String>,
     locations: Vec<String>,
+    /// The manifest, where it asks for steering.
+    steering: Option<Value>,
     why: Told,
 }
 
@@ -247,11 +249,12 @@ fn http(world: &World, client: IpAddr, host: &str, service: ServiceId, query: &Q
             client,
         },
     };
+    let steered = answer::steered(&query.path);
     let key = world
         .present
         .fleet
         .service(service)
-        .map_or(0, |service| service.key_of_path(&query.path));
+        .map_or(0, |service| service.key_of_path(steered.unwrap_or(&query.path)));
     let wish = Wish {
         service,
         key: Key::Content(key),
@@ -268,6 +271,7 @@ fn http(world: &World, client: IpAddr, host: &str, service: ServiceId, query: &Q
         status: response.status().as_u16(),
         location: location.map(str::to_owned),
         locations: answer::targets(world, wish, &asked, &decision, answer::LOCATIONS_MAX),
+        steering: steered.and_then(|_| serde_json::from_slice(response.body()).ok()),
         why: told(world, &decision, steps),
     }
 }

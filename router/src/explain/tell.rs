@@ -40,6 +40,13 @@ fn write(out: &mut String, of: &Explanation) -> std::fmt::Result {
     let http = &of.http;
     writeln!(out, "\nHTTP GET {}", http.path)?;
     steps(out, &http.why)?;
+    if let Some(order) = http
+        .steering
+        .as_ref()
+        .map(|manifest| &manifest["PATHWAY-PRIORITY"])
+    {
+        writeln!(out, "  => steering: {order}")?;
+    }
     match &http.location {
         Some(location) => writeln!(out, "  => {} to {location}", http.status),
         None => writeln!(out, "  => {}", http.status),

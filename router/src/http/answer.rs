@@ -39,6 +39,13 @@ pub(crate) struct Asked<'a> {
     pub(crate) way: Way,
 }
 
+/// What is steered, where a path asks for steering.
+pub(crate) fn steered(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix(STEER)?;
+    // The slash is the path's too.
+    path.get(path.len() - rest.len() - 1..)
+}
+
 /// Answers `asked`, and says what was decided, where it came to that.
 pub(crate) fn answer(world: &World, asked: &Asked<'_>) -> (Response<Bytes>, Option<Outcome>) {
     let host = asked.authority.and_then(model::hosts::host_of);
@@ -64,10 +71,7 @@ pub(crate) fn answer(world: &World, asked: &Asked<'_>) -> (Response<Bytes>, Opti
             None,
         );
     };
-    let steered = asked
-        .path
-        .strip_prefix(STEER)
-        .map(|_| &asked.path[STEER.len() - 1..]);
+    let steered = steered(asked.path);
     let json = steered.is_none() && asks_for_json(asked.query);
     if (json || steered.is_some()) && !matches!(*asked.method, Method::GET | Method::HEAD) {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");

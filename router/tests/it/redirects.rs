@@ -122,6 +122,15 @@ fn steering_orders_the_sites_and_follows_a_drain() {
     );
     let priority = [hosts[0].0, hosts[1].0, "ams", "iad.edge-iad-1", "iad"];
     assert_eq!(said["PATHWAY-PRIORITY"], serde_json::json!(priority));
+    let question = format!("/explain?client={OF_AMS}&host={HOST}&path=/steer/t/master.m3u8");
+    let explained = cdn.daemon(ROUTER).admin(&question).unwrap();
+    let explained = json(&explained);
+    let first = explained["http"]["why"]["nodes"][0].as_str().unwrap();
+    assert_eq!(hosts[0].0, format!("ams.{first}"));
+    assert_eq!(
+        explained["http"]["steering"]["PATHWAY-PRIORITY"],
+        said["PATHWAY-PRIORITY"]
+    );
     let dash = http(&cdn).send(&request("GET", OF_AMS, "/steer/t/m.mpd?_DASH_pathway=%22ams%22"));
     assert_eq!(dash.field("Content-Type"), Some("application/json"));
     for edge in ["edge-ams-1", "edge-ams-2"] {
