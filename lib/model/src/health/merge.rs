@@ -200,7 +200,11 @@ fn agree(views: &[NodeView]) -> Option<NodeView> {
             FamilyView::Up
         })
     };
-    let weights = judged.iter().map(|view| view.weight).collect();
+    // Those who would take out a node that stays have no say in how much it gets.
+    let weighing = judged
+        .iter()
+        .filter(|view| view.state.serves() || !state.serves());
+    let weights = weighing.map(|view| view.weight).collect();
     let utilisations: Vec<f64> = judged.iter().filter_map(|view| view.utilisation).collect();
     Some(NodeView {
         state,
@@ -284,7 +288,11 @@ mod tests {
         let node = NodeView {
             state,
             cause: (state == State::Down).then(|| Cause::new(CauseKind::Refused, "refused")),
-            weight: if state == State::Degraded { 0.5 } else { 1.0 },
+            weight: match state {
+                State::Down | State::Draining => 0.0,
+                State::Degraded => 0.5,
+                State::Unknown | State::Up => 1.0,
+            },
             ..unknown(Moment(5))
         };
         View {
@@ -325,6 +333,18 @@ mod tests {
         assert_eq!(state(&[Down, Draining, Up]), Down);
         assert_eq!(state(&[Degraded, Degraded, Down]), Degraded);
         assert_eq!(state(&[State::Unknown, Down, Down]), Down);
+    }
+
+    #[test]
+    fn a_node_that_a_tie_keeps_has_the_weight_that_those_give_it_who_see_it_serve() {
+        use State::{Degraded, Down, Draining, Up};
+        for (second, kept, weight) in [(Up, Up, 1.0), (Degraded, Degraded, 0.5)] {
+            for first in [Down, Draining] {
+                let views = [Some(view(first, false)), Some(view(second, false)), None];
+                let node = &merged(&Merged::default(), &views).nodes["a"];
+                assert_eq!((node.state, node.weight, node.available), (kept, weight, true));
+            }
+        }
     }
 
     #[test]
