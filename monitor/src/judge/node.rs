@@ -415,36 +415,52 @@ mod tests {
         assert_eq!(view.cause.unwrap().kind, CauseKind::Disks);
     }
 
-    #[test]
-    fn ten_minutes_of_flapping_are_four_transitions_at_most() {
-        // Up for 5 s, down for 5 s; probes every 10 s, and every second while one disagrees with what is believed.
-        for phase in 0..10 {
-            let mut judge = NodeJudge::new(second(0), &[Family::V4]);
-            let mut state = State::Unknown;
-            let mut transitions = 0;
-            let mut next = phase;
-            for at in 0..600 {
-                let answers = (at / 5) % 2 == 0;
-                if at == next {
-                    let disagrees = judge.expects_answer(Family::V4) != answers;
-                    match answers {
-                        true => judge.answered(second(at), Family::V4, None, &POLICY),
-                        false => judge.failed(second(at), Family::V4, refused(), &POLICY),
-                    }
-                    next = at
-                        + if disagrees || judge.view(second(at), &POLICY).failing {
-                            1
-                        } else {
-                            10
-                        };
+    /// How often the state of a node changes in so many seconds that is up for 5 s and down for 5 s, with a probe every
+    /// `interval` seconds from `phase` on, and every second while one disagrees with what is believed.
+    fn transitions_of_flapping(seconds: u64, interval: u64, phase: u64) -> u32 {
+        let mut judge = NodeJudge::new(second(0), &[Family::V4]);
+        let mut state = State::Unknown;
+        let mut transitions = 0;
+        let mut next = phase;
+        for at in 0..seconds {
+            let answers = (at / 5) % 2 == 0;
+            if at == next {
+                let disagrees = judge.expects_answer(Family::V4) != answers;
+                match answers {
+                    true => judge.answered(second(at), Family::V4, None, &POLICY),
+                    false => judge.failed(second(at), Family::V4, refused(), &POLICY),
                 }
-                let now = judge.view(second(at), &POLICY).state;
-                if now != state {
-                    transitions += u32::from(state != State::Unknown);
-                    state = now;
-                }
+                next = at
+                    + if disagrees || judge.view(second(at), &POLICY).failing {
+                        1
+                    } else {
+                        interval
+                    };
             }
-            assert!(transitions <= 4, "{transitions} with phase {phase}");
+            let now = judge.view(second(at), &POLICY).state;
+            if now != state {
+                transitions += u32::from(state != State::Unknown);
+                state = now;
+            }
+        }
+        transitions
+    }
+
+    #[test]
+    fn flapping_is_four_transitions_at_most_in_ten_minutes_and_in_two_hours() {
+        // Within two hours the first fall is long forgotten.
+        for seconds in [600, 7200] {
+            // An interval of 10 s meets a node that flaps in step with it always in the same mood; one of 7 s does not.
+            for (interval, phase) in [7, 10]
+                .into_iter()
+                .flat_map(|interval| (0..10).map(move |phase| (interval, phase)))
+            {
+                let transitions = transitions_of_flapping(seconds, interval, phase);
+                assert!(
+                    transitions <= 4,
+                    "{transitions} in {seconds} s, every {interval} s from {phase} s on"
+                );
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! The hold-down counts from the *last failure*, so a node that answers every few seconds and fails in between does not
 //! rise at all. It doubles with each fall that is remembered (RFC 2439 calls it a penalty), so one that keeps falling is
-//! believed later and later.
+//! believed later and later. The fall that brought it down counts for as long as it is down.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -48,6 +48,8 @@ pub(crate) struct Reach {
     /// Why the failures in a row, while there are any; also the reason for being down.
     cause: Option<Cause>,
     falls: VecDeque<Moment>,
+    /// It is down by the last of these falls, and not because it had said that it goes.
+    fell: bool,
 }
 
 impl Reach {
@@ -59,6 +61,7 @@ impl Reach {
             last_failure: None,
             cause: None,
             falls: VecDeque::new(),
+            fell: false,
         }
     }
 
@@ -91,7 +94,8 @@ impl Reach {
         }
         if self.belief != Belief::Down && self.failures >= patience.fall {
             self.belief = Belief::Down;
-            if !expected {
+            self.fell = !expected;
+            if self.fell {
                 self.forget(now, patience);
                 if self.falls.len() == FALLS_REMEMBERED {
                     self.falls.pop_front();
@@ -122,6 +126,7 @@ impl Reach {
 
     fn rise(&mut self) {
         self.belief = Belief::Up;
+        self.fell = false;
         self.cause = None;
     }
 
@@ -138,7 +143,8 @@ impl Reach {
             .falls
             .iter()
             .filter(|fall| now.since(**fall) < patience.memory)
-            .count();
+            .count()
+            .max(usize::from(self.fell));
         let Some(doublings) = remembered.checked_sub(1) else {
             return Duration::ZERO;
         };
@@ -250,6 +256,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_down_for_longer_than_a_fall_is_remembered_is_held_down_all_the_same() {
+        let mut reach = fallen();
+        let back = PATIENCE.memory.as_secs() * 2;
+        for at in (10..back).step_by(10) {
+            reach.failed(second(at), cause(), false, &PATIENCE);
+        }
+        let held = PATIENCE.hold_down.as_secs() - 10;
+        for at in back..back + held {
+            reach.succeeded(second(at), &PATIENCE);
+            assert_eq!(reach.belief(), Belief::Down, "at {at}");
+        }
+        reach.succeeded(second(back + held), &PATIENCE);
+        assert_eq!(reach.belief(), Belief::Up);
+    }
+
+    #[test]
     fn one_that_said_it_goes_is_not_held_down_when_it_is_back() {
         let mut reach = Reach::new();
         reach.succeeded(second(0), &PATIENCE);
@@ -257,6 +279,8 @@ mod tests {
             reach.failed(second(at), cause(), true, &PATIENCE);
         }
         assert_eq!(reach.belief(), Belief::Down);
+        // Its successor has said that it is there, and does not listen yet.
+        reach.failed(second(3), cause(), false, &PATIENCE);
         for at in 4..=6 {
             reach.succeeded(second(at), &PATIENCE);
         }
