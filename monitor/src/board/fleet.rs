@@ -26,7 +26,7 @@ struct Watched {
     judge: NodeJudge,
     families: Vec<Family>,
     stream: Option<Stream>,
-    /// What the tasks that probe it were told to expect.
+    /// What the tasks that probe it were told to expect; one that may be new was told nothing.
     told: HashMap<Family, bool>,
     /// Something was seen of it since it was last judged.
     touched: bool,
@@ -53,6 +53,8 @@ impl Fleet {
                 Some(node) => {
                     node.judge.set_families(&families);
                     node.families = families;
+                    // At a new address another task asks, which knows nothing.
+                    node.told.clear();
                 }
                 None => {
                     let judge = NodeJudge::new(now, &families);
@@ -201,7 +203,7 @@ impl Fleet {
         for (name, node) in &mut self.nodes {
             for family in &node.families {
                 let answer = node.judge.expects_answer(*family);
-                if node.told.insert(*family, answer).unwrap_or(true) != answer {
+                if node.told.insert(*family, answer) != Some(answer) {
                     commands.push(Command::Expect {
                         node: name.clone(),
                         family: *family,

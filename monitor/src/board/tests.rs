@@ -183,6 +183,15 @@ fn looks(commands: &[Command]) -> Vec<&str> {
     commands.iter().filter_map(look).collect()
 }
 
+/// What those who probe the node are told to expect.
+fn expected(commands: &[Command], name: &str) -> Vec<bool> {
+    let expected = |command: &Command| match command {
+        Command::Expect { node, answer, .. } if node == name => Some(*answer),
+        _ => None,
+    };
+    commands.iter().filter_map(expected).collect()
+}
+
 #[test]
 fn a_node_that_is_killed_is_seen_at_once_here_and_merged_when_another_says_so_too() {
     let mut story = Story::new();
@@ -205,12 +214,7 @@ fn a_node_that_is_killed_is_seen_at_once_here_and_merged_when_another_says_so_to
     story.refuses("a1");
     let settled = story.settle();
     assert_eq!((story.own("a1"), story.merged("a1")), (State::Down, State::Up));
-    assert!(
-        settled
-            .commands
-            .iter()
-            .any(|command| matches!(command, Command::Expect { node, answer: false, .. } if node == "a1"))
-    );
+    assert_eq!(expected(&settled.commands, "a1"), [false]);
     story.hear("m2", &[("a1", State::Down)]);
     let settled = story.settle();
     assert_eq!(story.merged("a1"), State::Down);
@@ -384,4 +388,27 @@ fn a_node_that_leaves_the_snapshot_is_not_watched_any_more() {
     assert_eq!(diff.gone, ["b3"]);
     story.refuses("b3");
     assert!(!story.board.merged().nodes.contains_key("b3"));
+}
+
+#[test]
+fn a_node_that_is_down_and_gets_a_new_address_is_still_expected_to_be_silent() {
+    let mut story = Story::new();
+    story.wait(1000);
+    for _ in 0..3 {
+        story.refuses("a1");
+        story.wait(1000);
+    }
+    assert_eq!(expected(&story.settle().commands, "a1"), [false]);
+    assert!(
+        expected(&story.settle().commands, "a1").is_empty(),
+        "once is enough"
+    );
+    let mut snapshot = Snapshot::clone(&story.board.snapshot);
+    snapshot.nodes.get_mut("a1").unwrap().http = Some("192.0.2.99:80".parse().unwrap());
+    story.board.apply(story.now, Event::Snapshot(Arc::new(snapshot)));
+    assert_eq!(
+        expected(&story.settle().commands, "a1"),
+        [false],
+        "what probes it now knows nothing"
+    );
 }
