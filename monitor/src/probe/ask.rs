@@ -46,6 +46,15 @@ pub(crate) enum Finding {
     Failed(Cause),
 }
 
+/// What came of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// How the node is.
+    Found(Finding),
+    /// It is there and has an error for the object, which may be its origin's: of the node it says nothing.
+    NoObject(StatusCode),
+}
+
 /// What a probe asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Question {
@@ -83,13 +92,13 @@ struct Health {
 }
 
 /// Asks once.
-pub(super) async fn ask(target: &Target, question: &Question, means: &Means<'_>) -> (Finding, Phases) {
+pub(super) async fn ask(target: &Target, question: &Question, means: &Means<'_>) -> (Answer, Phases) {
     let mut phases = Phases::default();
-    let finding = match exchange(target, question, means, &mut phases).await {
-        Ok(finding) => finding,
-        Err(cause) => Finding::Failed(cause),
+    let answer = match exchange(target, question, means, &mut phases).await {
+        Ok(answer) => answer,
+        Err(cause) => Answer::Found(Finding::Failed(cause)),
     };
-    (finding, phases)
+    (answer, phases)
 }
 
 async fn exchange(
@@ -97,7 +106,7 @@ async fn exchange(
     question: &Question,
     means: &Means<'_>,
     phases: &mut Phases,
-) -> Result<Finding, Cause> {
+) -> Result<Answer, Cause> {
     let started = Instant::now();
     let deadline = started + means.timeout;
     let whole_deadline = match question {
@@ -136,7 +145,7 @@ async fn converse(
     deadline: Instant,
     whole_deadline: Instant,
     means: &Means<'_>,
-) -> Result<Finding, Cause> {
+) -> Result<Answer, Cause> {
     let (what, host) = match question {
         Question::Health => ("/healthz", target.node.as_str()),
         Question::Object(object) => (object.path.as_str(), object.host.as_str()),
@@ -164,10 +173,10 @@ async fn converse(
             .await
             .map_err(|_| late(&format!("the body of {at}"), means.object_timeout))?
     };
-    let finding = answer.await;
+    let answer = answer.await;
     conversation.abort();
     phases.answer = asking.elapsed();
-    finding
+    answer
 }
 
 async fn judge(
@@ -175,10 +184,12 @@ async fn judge(
     target: &Target,
     question: &Question,
     at: &str,
-) -> Result<Finding, Cause> {
+) -> Result<Answer, Cause> {
     let status = response.status();
     match question {
-        Question::Health => judge_health(status, response, target, at).await,
+        Question::Health => judge_health(status, response, target, at)
+            .await
+            .map(Answer::Found),
         Question::Object(object) => judge_object(status, response, object, at).await,
     }
 }
@@ -225,7 +236,10 @@ async fn judge_object(
     response: Response<Incoming>,
     object: &ObjectConfig,
     at: &str,
-) -> Result<Finding, Cause> {
+) -> Result<Answer, Cause> {
+    if status.is_client_error() || status.is_server_error() {
+        return Ok(Answer::NoObject(status));
+    }
     if status != StatusCode::OK {
         return Err(Cause::new(CauseKind::Status, format!("{at}: {status}")));
     }
@@ -245,7 +259,7 @@ async fn judge_object(
         let what = format!("{at}: {length} bytes that are not those of the object");
         return Err(Cause::new(CauseKind::WrongContent, what));
     }
-    Ok(Finding::Delivering)
+    Ok(Answer::Found(Finding::Delivering))
 }
 
 fn late(what: &str, patience: Duration) -> Cause {

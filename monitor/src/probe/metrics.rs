@@ -8,7 +8,7 @@ const SECONDS: [f64; 10] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 1.0, 2.0, 5
 /// The families; clones share them.
 #[derive(Clone)]
 pub(crate) struct ProbeMetrics {
-    /// By outcome: `ok`, `draining`, or the kind of failure.
+    /// By outcome: `ok`, `draining`, `no-object`, or the kind of failure.
     pub(crate) probes: IntCounterVec,
     /// How long each phase took.
     pub(crate) phases: HistogramVec,
@@ -25,7 +25,7 @@ impl ProbeMetrics {
             probes: IntCounterVec::new(
                 Opts::new(
                     "millrace_monitor_probes_total",
-                    "Probes by outcome: ok, draining, or how they failed. Failures of many nodes at once: look at this monitor's own network first.",
+                    "Probes by outcome: ok, draining, no-object (an error for an object in place of its bytes, which no node is blamed for: look at its origin), or how they failed. Failures of many nodes at once: look at this monitor's own network first.",
                 ),
                 &["outcome"],
             )?,

@@ -10,13 +10,13 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::ask::{Finding, Means, Phases, Question, ask};
+use super::ask::{Answer, Finding, Means, Phases, Question, ask};
 use super::metrics::ProbeMetrics;
 use super::schedule::Schedule;
 use super::target::{Target, targets};
 use super::tls::{ProbeTls, server_name};
 use crate::clock::Clock;
-use crate::config::ProbeConfig;
+use crate::config::{ObjectConfig, ProbeConfig};
 use crate::judge::Family;
 
 /// Every so many probes ask for an object instead.
@@ -143,6 +143,7 @@ impl Probing {
             clock: self.clock,
             found: self.found.clone(),
             count: 0,
+            lacking: Vec::new(),
         };
         Task {
             target,
@@ -163,6 +164,8 @@ struct Prober {
     clock: Clock,
     found: mpsc::Sender<Probed>,
     count: u64,
+    /// Objects that it had an error for when last asked; each is logged once.
+    lacking: Vec<ObjectConfig>,
 }
 
 impl Prober {
@@ -174,14 +177,7 @@ impl Prober {
         loop {
             self.wait(next, began).await;
             began = self.clock.now();
-            let means = Means {
-                tls: &self.tls,
-                server_name: self.control.server_name.lock().clone(),
-                timeout: self.config.timeout,
-                object_timeout: self.config.object_timeout,
-            };
-            let (finding, phases) = ask(&self.target, &question, &means).await;
-            self.record(&finding, phases);
+            let finding = self.find(&mut question).await;
             let answered = !matches!(finding, Finding::Failed(_));
             let now = self.clock.now();
             let probed = Probed {
@@ -203,6 +199,48 @@ impl Prober {
             if answered {
                 question = self.next_question();
             }
+        }
+    }
+
+    /// Asks, and asks the node how it is where the answer is not about the node: every node has an error for an object
+    /// whose origin is out of order.
+    async fn find(&mut self, question: &mut Question) -> Finding {
+        loop {
+            let means = Means {
+                tls: &self.tls,
+                server_name: self.control.server_name.lock().clone(),
+                timeout: self.config.timeout,
+                object_timeout: self.config.object_timeout,
+            };
+            let (answer, phases) = ask(&self.target, question, &means).await;
+            self.record(&answer, phases);
+            self.remember_lacking(question, &answer);
+            match answer {
+                Answer::Found(finding) => return finding,
+                Answer::NoObject(_) => *question = Question::Health,
+            }
+        }
+    }
+
+    fn remember_lacking(&mut self, question: &Question, answer: &Answer) {
+        let Question::Object(object) = question else {
+            return;
+        };
+        match answer {
+            Answer::NoObject(status) if !self.lacking.contains(object) => {
+                let (node, status) = (self.target.node.as_str(), status.as_u16());
+                let (host, path) = (object.host.as_str(), object.path.as_str());
+                tracing::warn!(
+                    node,
+                    host,
+                    path,
+                    status,
+                    "a node has an error for an object that is probed"
+                );
+                self.lacking.push(object.clone());
+            }
+            Answer::Found(Finding::Delivering) => self.lacking.retain(|lacking| lacking != object),
+            Answer::NoObject(_) | Answer::Found(_) => {}
         }
     }
 
@@ -230,14 +268,15 @@ impl Prober {
         Question::Object(objects[turn % objects.len()].clone())
     }
 
-    fn record(&self, finding: &Finding, phases: Phases) {
-        let outcome = match finding {
-            Finding::Serving { .. } | Finding::Delivering => "ok",
-            Finding::Draining => "draining",
-            Finding::Failed(cause) => cause.kind.as_str(),
+    fn record(&self, answer: &Answer, phases: Phases) {
+        let outcome = match answer {
+            Answer::Found(Finding::Serving { .. } | Finding::Delivering) => "ok",
+            Answer::Found(Finding::Draining) => "draining",
+            Answer::Found(Finding::Failed(cause)) => cause.kind.as_str(),
+            Answer::NoObject(_) => "no-object",
         };
         self.metrics.probes.with_label_values(&[outcome]).inc();
-        if !matches!(finding, Finding::Failed(_)) {
+        if !matches!(answer, Answer::Found(Finding::Failed(_)) | Answer::NoObject(_)) {
             let observe = |phase: &str, length: Duration| {
                 self.metrics
                     .phases

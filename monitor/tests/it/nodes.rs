@@ -5,6 +5,7 @@ use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream};
 
 use model::{Status, Tier};
 use testkit::cdn::Cdn;
+use testkit::origin::Reply;
 use testkit::ports::Port;
 
 use crate::{EDGE, MONITORS, await_all_well, await_merged, await_state, json, transitions, watched};
@@ -182,21 +183,14 @@ fn a_node_whose_certificate_is_not_trusted_is_down() {
     await_merged(&cdn, EDGE, "down", Some("tls"));
 }
 
-#[test]
-fn wrong_bytes_of_a_known_object_take_a_node_down_until_they_are_right_again() {
-    use testkit::origin::Reply;
-    let right = testkit::body("canary", 5000);
-    let digest: String = {
-        use sha2::Digest;
-        sha2::Sha256::digest(&right)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
-    };
-    let object = |host: &str| {
-        format!("[[probe.objects]]\nhost = {host:?}\npath = \"/canary.bin\"\nsha256 = {digest:?}\n")
-    };
-    let cdn = watched()
+/// A CDN whose monitors know what the bytes of `/canary.bin` should be, and ask for them often.
+fn with_known_object(right: &[u8]) -> Cdn {
+    use sha2::Digest;
+    let digest = sha2::Sha256::digest(right);
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let host = testkit::cdn::HOST;
+    let object = format!("[[probe.objects]]\nhost = {host:?}\npath = \"/canary.bin\"\nsha256 = {digest:?}\n");
+    watched()
         .edges("ams", 1)
         .service("demo", |service| {
             service.ttl.as_mut().unwrap().default = Some(model::Period(std::time::Duration::from_secs(1)));
@@ -204,13 +198,49 @@ fn wrong_bytes_of_a_known_object_take_a_node_down_until_they_are_right_again() {
         .monitor_settings(|settings| {
             settings.text("probe", "interval", "300ms");
         })
-        .monitor_tables(&object(testkit::cdn::HOST))
-        .start();
+        .monitor_tables(&object)
+        .start()
+}
+
+#[test]
+fn wrong_bytes_of_a_known_object_take_a_node_down_until_they_are_right_again() {
+    let right = testkit::body("canary", 5000);
+    let cdn = with_known_object(&right);
     cdn.origin()
         .on("/canary.bin", Reply::ok(testkit::body("another", 5000)));
     await_merged(&cdn, EDGE, "down", Some("wrong-content"));
     cdn.origin().on("/canary.bin", Reply::ok(right));
     await_merged(&cdn, EDGE, "up", None);
+}
+
+#[test]
+fn an_origin_that_fails_takes_no_node_down() {
+    let right = testkit::body("canary", 5000);
+    let cdn = with_known_object(&right);
+    for status in [404, 503] {
+        cdn.origin().on("/canary.bin", Reply::status(status));
+        let refused = |monitor| {
+            cdn.daemon(monitor)
+                .metric("millrace_monitor_probes_total", &[("outcome", "no-object")])
+        };
+        for monitor in MONITORS {
+            let before = refused(monitor);
+            // As many as would bring it down, if they were failures.
+            testkit::eventually(crate::PATIENCE, || {
+                let count = refused(monitor) - before;
+                if count >= 4.0 {
+                    Ok(())
+                } else {
+                    Err(format!("{monitor} was refused the object {count} times"))
+                }
+            });
+        }
+    }
+    await_all_well(&cdn);
+    assert_eq!(transitions(&cdn, "monitor-1", EDGE), ["unknown → up"]);
+    cdn.origin()
+        .on("/canary.bin", Reply::ok(testkit::body("another", 5000)));
+    await_merged(&cdn, EDGE, "down", Some("wrong-content"));
 }
 
 #[test]
@@ -247,8 +277,7 @@ fn the_snapshot_has_the_last_word_on_who_is_used() {
 fn what_a_node_does_is_read_from_its_metrics() {
     let cdn: Cdn = watched().edges("ams", 1).start();
     await_all_well(&cdn);
-    cdn.origin()
-        .on("/title/1.m4s", testkit::origin::Reply::generated("1", 100_000));
+    cdn.origin().on("/title/1.m4s", Reply::generated("1", 100_000));
     for _ in 0..5 {
         assert_eq!(cdn.http(EDGE).get("/title/1.m4s").status(), 200);
     }
