@@ -228,10 +228,11 @@ impl Fleet {
             .is_some_and(|node| node.judge.failing_since().is_some())
     }
 
-    /// The nodes whose probes fail.
-    pub(super) fn failing(&self) -> Vec<&str> {
+    /// The nodes whose probes fail, and began to after that moment.
+    pub(super) fn failing_after(&self, moment: Moment) -> Vec<&str> {
         let nodes = self.nodes.iter();
-        let failing = nodes.filter(|(_, node)| node.judge.failing_since().is_some());
+        let failing =
+            nodes.filter(|(_, node)| node.judge.failing_since().is_some_and(|since| since > moment));
         failing.map(|(name, _)| name.as_str()).collect()
     }
 

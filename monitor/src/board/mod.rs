@@ -229,11 +229,13 @@ impl Board {
     }
 
     fn outlook(&self, now: Moment) -> Outlook {
+        let doubtful = self.fleet.failing_after(self.doubt.reaches_back_to(now));
         Outlook {
             sites: self.fleet.failures_by_site(&self.snapshot),
             peers: self.peers.count(),
             peers_heard: self.peers.heard(now),
-            peers_that_see_the_same: self.peers.that_see_failing(now, &self.fleet.failing()),
+            peers_trusted: self.peers.counting(now).len(),
+            peers_that_see_the_same: self.peers.that_see_failing(now, &doubtful),
             starting: self.fleet.is_starting(now, self.started),
         }
     }

@@ -329,6 +329,30 @@ fn two_sites_that_fail_at_once_are_believed_when_a_peer_sees_it_too() {
 }
 
 #[test]
+fn peers_that_see_old_failures_too_do_not_confirm_new_ones() {
+    let mut story = Story::new();
+    let old = [("a1", State::Down), ("b1", State::Down)];
+    for name in ["a1", "b1"] {
+        story.wait(20_000);
+        story.refuses(name);
+    }
+    story.wait(20_000);
+    for peer in ["m2", "m3"] {
+        story.hear(peer, &old);
+    }
+    story.settle();
+    assert_eq!(story.board.view().suspect, None);
+    for name in ["a2", "b2"] {
+        story.refuses(name);
+    }
+    story.settle();
+    assert!(story.board.view().suspect.is_some());
+    story.hear("m2", &[old[0], old[1], ("a2", State::Down)]);
+    story.settle();
+    assert_eq!(story.board.view().suspect, None);
+}
+
+#[test]
 fn one_that_lies_changes_nothing_in_the_merge() {
     let mut story = Story::new();
     let all_down: Vec<(&str, State)> = NODES.iter().map(|name| (*name, State::Down)).collect();

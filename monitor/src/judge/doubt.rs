@@ -2,7 +2,8 @@
 //! of sight, the likelier explanation is that its own network is broken.
 //!
 //! A disaster that is real is seen by the other monitors too: a monitor that hears from enough of them that they see the
-//! same believes it at once. One that cannot be told believes it after a while: it would be useless for ever otherwise.
+//! same believes it at once. One that nobody can tell believes it after a while: it would be useless for ever otherwise.
+//! One that is told otherwise, by a monitor that trusts itself, goes on doubting: it is not needed meanwhile.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ const AT_ONCE: Duration = Duration::from_secs(10);
 const SHARE: f64 = 0.3;
 /// Of at least so many sites.
 const SITES: usize = 2;
-/// The longest that a monitor doubts what nobody can confirm.
+/// The longest that a monitor doubts what nobody can confirm or deny.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// What the monitor sees of its surroundings.
@@ -26,7 +27,9 @@ pub(crate) struct Outlook {
     pub(crate) peers: usize,
     /// Peers that were heard lately.
     pub(crate) peers_heard: usize,
-    /// Peers heard that see at least half of the failing nodes fail as well.
+    /// Those of them that trust themselves.
+    pub(crate) peers_trusted: usize,
+    /// Peers heard that see at least half of the nodes fail as well whose failing is doubted.
     pub(crate) peers_that_see_the_same: usize,
     /// Some nodes were not probed yet.
     pub(crate) starting: bool,
@@ -37,6 +40,8 @@ pub(crate) struct Outlook {
 pub(crate) struct Doubt {
     /// Since when many fail, while they do.
     since: Option<Moment>,
+    /// When somebody could last have told; at the latest when they began to fail.
+    told: Moment,
     /// What was doubted turned out to be so.
     believed: bool,
 }
@@ -48,8 +53,11 @@ impl Doubt {
         let seen_alike = outlook.peers_that_see_the_same;
         let majority = |monitors: usize| 2 * monitors > 1 + outlook.peers;
         if many {
-            let since = *self.since.get_or_insert(now);
-            self.believed |= (seen_alike > 0 && majority(1 + seen_alike)) || now.since(since) >= LONGEST;
+            if self.since.is_none() || outlook.peers_trusted > 0 {
+                self.told = now;
+            }
+            self.since.get_or_insert(now);
+            self.believed |= (seen_alike > 0 && majority(1 + seen_alike)) || now.since(self.told) >= LONGEST;
         } else {
             *self = Doubt::default();
         }
@@ -70,9 +78,13 @@ impl Doubt {
         })
     }
 
+    /// What began to fail later than this is doubted, or would be if it were more; what did earlier is an old story.
+    pub(crate) fn reaches_back_to(&self, now: Moment) -> Moment {
+        self.since.unwrap_or(now) - AT_ONCE
+    }
+
     fn many_fail(&self, now: Moment, outlook: &Outlook) -> bool {
-        let began = self.since.unwrap_or(now);
-        let failing = |since: &&Moment| self.since.is_some() || began.since(**since) < AT_ONCE;
+        let failing = |since: &&Moment| **since > self.reaches_back_to(now);
         let sites = outlook.sites.iter().filter(|(nodes, failures)| {
             let count = failures.iter().filter(failing).count();
             count as f64 > SHARE * *nodes as f64
@@ -133,6 +145,40 @@ mod tests {
             doubt.judge(at(70), &outlook([4, 4, 4], at(70))).is_some(),
             "a new one is doubted anew"
         );
+    }
+
+    #[test]
+    fn doubt_lasts_as_long_as_somebody_trusted_sees_it_otherwise() {
+        let mut doubt = Doubt::default();
+        let alone = outlook([4, 4, 4], at(0));
+        let contradicted = Outlook {
+            peers_trusted: 1,
+            ..alone.clone()
+        };
+        for second in 0..600 {
+            assert!(doubt.judge(at(second), &contradicted).is_some(), "at {second}");
+        }
+        for second in 600..659 {
+            assert!(doubt.judge(at(second), &alone).is_some(), "at {second}");
+        }
+        assert_eq!(
+            doubt.judge(at(659), &alone),
+            None,
+            "for a minute nobody could tell"
+        );
+    }
+
+    #[test]
+    fn what_failed_long_before_keeps_no_doubt_alive() {
+        let mut doubt = Doubt::default();
+        let with = |failing: usize| Outlook {
+            sites: vec![(4, [vec![at(0); 2], vec![at(100); failing]].concat()); 2],
+            peers_trusted: 2,
+            ..outlook([0, 0, 0], at(0))
+        };
+        assert_eq!(doubt.judge(at(50), &with(0)), None);
+        assert!(doubt.judge(at(100), &with(2)).is_some());
+        assert_eq!(doubt.judge(at(101), &with(0)), None);
     }
 
     #[test]
