@@ -160,6 +160,20 @@ impl Fleet {
         commands
     }
 
+    /// What was seen since then is not believed any more. Nodes that fell and still fail are looked at again.
+    pub(super) fn take_back(&mut self, now: Moment, since: Moment) -> Vec<Command> {
+        let mut commands = Vec::new();
+        for (name, node) in &mut self.nodes {
+            if node.judge.take_back(now, since) {
+                node.touched = true;
+                if node.judge.failing_since().is_some() {
+                    commands.push(Command::Look(name.clone()));
+                }
+            }
+        }
+        commands
+    }
+
     pub(super) fn measured(&mut self, name: &str, reading: Option<Reading>, policy: &Policy) {
         if let Some(node) = self.touch(name) {
             node.judge.measured(reading, policy);

@@ -19,7 +19,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::health::{Ballot, Bulletin, Merged, View, merge};
+use model::health::{Ballot, Bulletin, Merged, Standing, View, merge};
 use model::{Moment, Snapshot};
 use views::Told;
 
@@ -138,9 +138,14 @@ impl Board {
         if all {
             self.all_judged = now;
         }
+        let doubted_from = self.doubt.doubted_from();
+        let suspect = self.doubt.judge(now, &self.outlook(now));
+        // What it saw while it doubted does not count when it counts again.
+        if let (Some(since), None) = (doubted_from, self.doubt.doubted_from()) {
+            commands.extend(self.fleet.take_back(now, since));
+        }
         let nodes = self.fleet.changed_views(now, &self.policy, &self.view.nodes, all);
         let gone = self.fleet.gone(&self.view.nodes);
-        let suspect = self.doubt.judge(now, &self.outlook(now));
         let mut changes = Changes::default();
         changes.note_own(&self.view, &nodes, suspect.as_deref(), &self.snapshot, now);
         let diff = self.view.update(suspect, nodes, gone);
@@ -230,12 +235,15 @@ impl Board {
 
     fn outlook(&self, now: Moment) -> Outlook {
         let doubtful = self.fleet.failing_after(self.doubt.reaches_back_to(now));
+        let alike = self.peers.that_see_failing(now, &doubtful);
+        let trusted = alike.iter().filter(|standing| **standing == Standing::Counts);
         Outlook {
             sites: self.fleet.failures_by_site(&self.snapshot),
             peers: self.peers.count(),
             peers_heard: self.peers.heard(now),
             peers_trusted: self.peers.counting(now).len(),
-            peers_that_see_the_same: self.peers.that_see_failing(now, &doubtful),
+            peers_that_see_the_same: alike.len(),
+            trusted_that_see_the_same: trusted.count(),
             starting: self.fleet.is_starting(now, self.started),
         }
     }

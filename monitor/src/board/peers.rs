@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::Moment;
-use model::health::{Ballot, FRESH, Standing, State, View};
+use model::health::{Ballot, Standing, State, View};
 use views::Heard;
 
 use super::event::Command;
@@ -104,8 +104,8 @@ impl Peers {
         counting.map(|ballot| ballot.monitor.to_owned()).collect()
     }
 
-    /// How many were heard lately that see at least half of `nodes` fail.
-    pub(super) fn that_see_failing(&self, now: Moment, nodes: &[&str]) -> usize {
+    /// The standing of each that was heard lately and sees at least half of `nodes` fail.
+    pub(super) fn that_see_failing(&self, now: Moment, nodes: &[&str]) -> Vec<Standing> {
         let fails_at = |view: &View| {
             let fails = |name: &&&str| {
                 let node = view.nodes.get(**name);
@@ -113,10 +113,11 @@ impl Peers {
             };
             2 * nodes.iter().filter(fails).count() >= nodes.len()
         };
-        let heard = self.peers.values().filter(|peer| now.since(peer.heard) < FRESH);
-        heard
-            .filter(|peer| !nodes.is_empty() && peer.view.as_deref().is_some_and(fails_at))
-            .count()
+        self.ballots()
+            .filter(|ballot| !nodes.is_empty() && ballot.view.is_some_and(fails_at))
+            .map(|ballot| ballot.standing(now))
+            .filter(|standing| *standing != Standing::Silent)
+            .collect()
     }
 
     pub(super) fn shown(&self, now: Moment) -> BTreeMap<String, PeerShown> {

@@ -142,6 +142,33 @@ impl Story {
         )
     }
 
+    /// A peer sees just what this monitor sees.
+    fn hear_the_same(&mut self, peer: &str) {
+        let view = View {
+            monitor: peer.to_owned(),
+            ..self.board.view().clone()
+        };
+        let heard = Heard::View(Arc::new(view));
+        let name = peer.to_owned();
+        self.board.apply(self.now, Event::Peer(Told { name, heard }));
+    }
+
+    /// So many seconds without a peer, in which these nodes fail.
+    fn cut_off(&mut self, seconds: u64, nodes: &[&str]) {
+        for _ in 0..seconds {
+            self.wait(1000);
+            for name in nodes {
+                self.refuses(name);
+            }
+            self.settle();
+        }
+    }
+
+    fn all_merged_well(&self) -> bool {
+        let mut merged = self.board.merged().nodes.values();
+        merged.all(|node| node.state == State::Up && node.weight == 1.0)
+    }
+
     fn hear_all_well(&mut self) {
         for peer in ["m2", "m3"] {
             self.hear(peer, &[]);
@@ -304,6 +331,54 @@ fn a_monitor_that_is_cut_off_abstains_and_takes_nothing_out() {
     story.settle();
     assert_eq!(story.board.view().suspect, None);
     assert!(story.board.merged().quorum);
+}
+
+#[test]
+fn when_two_monitors_of_three_were_cut_off_nothing_is_down_after_it() {
+    // Where one site alone fails there is no doubt until the peers are out of sight too.
+    let (all, one_site) = (&NODES[..], &NODES[..3]);
+    for (seconds, failing) in [(40, all), (90, all), (40, one_site)] {
+        let mut story = Story::new();
+        story.cut_off(seconds, failing);
+        assert!(failing.iter().all(|name| story.own(name) == State::Down));
+        let mut looked = 0;
+        // The two that were cut off hear each other first; then the third, and their nodes one by one.
+        for answering in 0..=failing.len() {
+            failing[..answering].iter().for_each(|name| story.answers(name));
+            story.hear_the_same("m2");
+            if answering > 0 {
+                story.hear("m3", &[]);
+            }
+            looked += looks(&story.settle().commands).len();
+            assert!(story.all_merged_well(), "{answering} answer after {seconds} s");
+            story.wait(300);
+        }
+        assert_eq!(story.board.view().suspect, None);
+        for (name, node) in &story.board.view().nodes {
+            assert_eq!((node.state, node.weight), (State::Up, 1.0), "{name}");
+        }
+        assert!(looked > 0, "what was not seen again yet is looked at");
+    }
+}
+
+#[test]
+fn what_died_while_the_monitor_was_cut_off_is_down_at_the_next_look() {
+    let mut story = Story::new();
+    story.cut_off(40, &NODES);
+    story.hear("m2", &[("a1", State::Down)]);
+    story.hear("m3", &[("a1", State::Down)]);
+    for name in &NODES[1..] {
+        story.answers(name);
+    }
+    assert_eq!(looks(&story.settle().commands), ["a1"]);
+    assert_eq!(
+        (story.own("a1"), story.merged("a1")),
+        (State::Unknown, State::Down)
+    );
+    story.refuses("a1");
+    story.settle();
+    assert_eq!((story.own("a1"), story.merged("a1")), (State::Down, State::Down));
+    assert!(NODES[1..].iter().all(|name| story.merged(name) == State::Up));
 }
 
 #[test]

@@ -4,13 +4,18 @@
 //! A disaster that is real is seen by the other monitors too: a monitor that hears from enough of them that they see the
 //! same believes it at once. One that nobody can tell believes it after a while: it would be useless for ever otherwise.
 //! One that is told otherwise, by a monitor that trusts itself, goes on doubting: it is not needed meanwhile.
+//!
+//! When doubt ends, nodes that fell in it did not fall for that monitor: it looks at them again.
 
 use std::time::Duration;
 
 use model::Moment;
+use model::health::FRESH;
 
 /// Failures that begin within this time began "at once".
 const AT_ONCE: Duration = Duration::from_secs(10);
+// Peers are missed after a while, and what was seen meanwhile is doubted too.
+const _: () = assert!(AT_ONCE.as_millis() >= FRESH.as_millis());
 /// More than this share of a site's nodes has to fail.
 const SHARE: f64 = 0.3;
 /// Of at least so many sites.
@@ -31,8 +36,17 @@ pub(crate) struct Outlook {
     pub(crate) peers_trusted: usize,
     /// Peers heard that see at least half of the nodes fail as well whose failing is doubted.
     pub(crate) peers_that_see_the_same: usize,
+    /// Those of them that trust themselves.
+    pub(crate) trusted_that_see_the_same: usize,
     /// Some nodes were not probed yet.
     pub(crate) starting: bool,
+}
+
+impl Outlook {
+    /// Whether so many monitors are more than half of all.
+    fn is_majority(&self, monitors: usize) -> bool {
+        2 * monitors > 1 + self.peers
+    }
 }
 
 /// The doubt of one monitor.
@@ -42,29 +56,34 @@ pub(crate) struct Doubt {
     since: Option<Moment>,
     /// When somebody could last have told; at the latest when they began to fail.
     told: Moment,
+    /// It was cut off from its peers meanwhile. Others that were, too, and come back at the same moment, confirm nothing.
+    was_cut_off: bool,
     /// What was doubted turned out to be so.
     believed: bool,
+    /// From when on what was seen is doubted, while anything is.
+    from: Option<Moment>,
 }
 
 impl Doubt {
     /// Why the monitor abstains; `None` when it may be believed.
     pub(crate) fn judge(&mut self, now: Moment, outlook: &Outlook) -> Option<String> {
+        let cut_off = !outlook.is_majority(1 + outlook.peers_heard);
         let many = self.many_fail(now, outlook);
-        let seen_alike = outlook.peers_that_see_the_same;
-        let majority = |monitors: usize| 2 * monitors > 1 + outlook.peers;
         if many {
-            if self.since.is_none() || outlook.peers_trusted > 0 {
-                self.told = now;
-            }
-            self.since.get_or_insert(now);
-            self.believed |= (seen_alike > 0 && majority(1 + seen_alike)) || now.since(self.told) >= LONGEST;
+            self.weigh(now, outlook, cut_off);
         } else {
-            *self = Doubt::default();
+            let from = self.from;
+            *self = Doubt {
+                from,
+                ..Doubt::default()
+            };
         }
+        let doubts = cut_off || (many && !self.believed);
+        self.from = doubts.then(|| self.from.unwrap_or(now - AT_ONCE));
         if outlook.starting {
             return Some("it has just started and has not seen all nodes yet".to_owned());
         }
-        if !majority(1 + outlook.peers_heard) {
+        if cut_off {
             return Some(format!(
                 "it hears {} of its {} peers",
                 outlook.peers_heard, outlook.peers
@@ -76,6 +95,28 @@ impl Doubt {
                 SHARE * 100.0
             )
         })
+    }
+
+    /// From when on what it sees is doubted, while it is.
+    pub(crate) fn doubted_from(&self) -> Option<Moment> {
+        self.from
+    }
+
+    /// Whether many fail in truth.
+    fn weigh(&mut self, now: Moment, outlook: &Outlook, cut_off: bool) {
+        if self.since.is_none() || cut_off || outlook.peers_trusted > 0 {
+            self.told = now;
+        }
+        self.since.get_or_insert(now);
+        if cut_off {
+            (self.was_cut_off, self.believed) = (true, false);
+        }
+        let seen_alike = match self.was_cut_off {
+            true => outlook.trusted_that_see_the_same,
+            false => outlook.peers_that_see_the_same,
+        };
+        let confirmed = seen_alike > 0 && outlook.is_majority(1 + seen_alike);
+        self.believed |= confirmed || now.since(self.told) >= LONGEST;
     }
 
     /// What began to fail later than this is doubted, or would be if it were more; what did earlier is an old story.
@@ -191,6 +232,46 @@ mod tests {
             ..many
         };
         assert_eq!(doubt.judge(at(1), &confirmed), None);
+    }
+
+    #[test]
+    fn after_a_cut_only_those_confirm_who_trust_themselves() {
+        let mut doubt = Doubt::default();
+        let many = outlook([4, 4, 4], at(0));
+        let cut_off = Outlook {
+            peers_heard: 0,
+            ..many.clone()
+        };
+        for second in 0..90 {
+            assert!(doubt.judge(at(second), &cut_off).is_some(), "at {second}");
+        }
+        let cut_off_as_well = Outlook {
+            peers_that_see_the_same: 1,
+            ..many
+        };
+        assert!(doubt.judge(at(90), &cut_off_as_well).is_some());
+        let not_cut_off = Outlook {
+            peers_trusted: 1,
+            trusted_that_see_the_same: 1,
+            ..cut_off_as_well
+        };
+        assert_eq!(doubt.judge(at(91), &not_cut_off), None);
+    }
+
+    #[test]
+    fn what_is_doubted_reaches_back_to_when_the_peers_were_last_heard() {
+        let mut doubt = Doubt::default();
+        let well = outlook([0, 0, 0], at(0));
+        let cut_off = Outlook {
+            peers_heard: 0,
+            ..well.clone()
+        };
+        assert_eq!((doubt.judge(at(0), &well), doubt.doubted_from()), (None, None));
+        for second in [10, 20, 30] {
+            assert!(doubt.judge(at(second), &cut_off).is_some());
+            assert_eq!(doubt.doubted_from(), Some(at(0)));
+        }
+        assert_eq!((doubt.judge(at(40), &well), doubt.doubted_from()), (None, None));
     }
 
     #[test]

@@ -116,6 +116,19 @@ impl NodeJudge {
         self.settle(now);
     }
 
+    /// What this monitor saw since then is not believed any more: no fall since then is held against the node, and none
+    /// is followed by a slow start. Whether there was one.
+    pub(crate) fn take_back(&mut self, now: Moment, since: Moment) -> bool {
+        let mut fell = false;
+        for reach in [&mut self.ipv4, &mut self.ipv6].into_iter().flatten() {
+            fell |= reach.take_back(since);
+        }
+        if fell && self.state == State::Down {
+            (self.state, self.since) = (State::Unknown, now);
+        }
+        fell
+    }
+
     /// It said how it is.
     pub(crate) fn heard(&mut self, now: Moment, beat: &Beat) {
         if beat.draining {

@@ -137,6 +137,20 @@ impl Reach {
         self.successes >= patience.rise && !held
     }
 
+    /// What was seen since then is not believed any more: a fall since then was none, and whether it is there is unknown
+    /// until it is seen again. Whether there was such a fall.
+    pub(crate) fn take_back(&mut self, since: Moment) -> bool {
+        let fell = self.fell && self.falls.back().is_some_and(|fall| *fall >= since);
+        if fell {
+            self.falls.pop_back();
+            match self.failing() {
+                true => (self.belief, self.fell) = (Belief::Unknown, false),
+                false => self.rise(),
+            }
+        }
+        fell
+    }
+
     /// How long it must not have failed, by the falls that are remembered.
     pub(crate) fn hold_down(&self, now: Moment, patience: &Patience) -> Duration {
         let remembered = self
@@ -269,6 +283,27 @@ mod tests {
         }
         reach.succeeded(second(back + held), &PATIENCE);
         assert_eq!(reach.belief(), Belief::Up);
+    }
+
+    #[test]
+    fn a_fall_that_is_taken_back_leaves_nothing_but_the_last_probe() {
+        for answers_again in [true, false] {
+            let mut reach = fallen();
+            if answers_again {
+                reach.succeeded(second(4), &PATIENCE);
+            }
+            assert!(!reach.take_back(second(4)), "it fell before");
+            assert_eq!(reach.belief(), Belief::Down);
+            assert!(reach.take_back(second(3)));
+            let (belief, next) = match answers_again {
+                true => (Belief::Up, Belief::Up),
+                false => (Belief::Unknown, Belief::Down),
+            };
+            assert_eq!(reach.belief(), belief);
+            assert_eq!(reach.hold_down(second(5), &PATIENCE), Duration::ZERO);
+            reach.failed(second(5), cause(), false, &PATIENCE);
+            assert_eq!(reach.belief(), next);
+        }
     }
 
     #[test]
