@@ -268,9 +268,14 @@ impl World {
                 break;
             }
         }
+        // Resolvers hold what is absent for everybody (RFC 7871 §7.4), and this is so for some, or for a while: where a
+        // place outside has no addresses, nothing is said that is kept for long.
+        let leads_nowhere = decision.instead.is_some_and(|target| target.addresses.is_empty());
         let verdict = match decision.reason {
             Reason::Blocked => Verdict::Refused,
             Reason::Nothing => Verdict::Failed,
+            Reason::Elsewhere if leads_nowhere => Verdict::Refused,
+            Reason::Bypass if leads_nowhere => Verdict::Failed,
             Reason::Disabled => Verdict::NoData,
             _ => Verdict::Addresses,
         };

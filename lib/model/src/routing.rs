@@ -69,7 +69,7 @@ pub struct Bypass {
     /// the request are added.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// What DNS answers.
+    /// What DNS answers. Without any it refuses, or fails while nothing can serve: neither is kept for long.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpAddr>,
 }

@@ -213,11 +213,16 @@ fn countries_are_blocked_or_sent_elsewhere_and_what_nothing_serves_goes_past() {
     cdn.publish(|snapshot| {
         let routing = &mut snapshot.services.get_mut("demo").unwrap().routing;
         routing.countries = Some(Countries::Allow(vec!["NL".to_owned()]));
-        let swiss = Bypass {
+        let american = Bypass {
             url: Some("https://us.example/cdn".to_owned()),
             addresses: vec!["192.0.2.77".parse().unwrap()],
         };
-        routing.elsewhere.insert("US".to_owned(), swiss);
+        routing.elsewhere.insert("US".to_owned(), american);
+        let by_redirect_alone = Bypass {
+            url: Some("https://nl.example".to_owned()),
+            addresses: Vec::new(),
+        };
+        routing.elsewhere.insert("NL".to_owned(), by_redirect_alone);
     });
     testkit::eventually(crate::PATIENCE, || {
         let response = http(&cdn).send(&request("GET", OF_NOWHERE, "/a"));
@@ -233,7 +238,9 @@ fn countries_are_blocked_or_sent_elsewhere_and_what_nothing_serves_goes_past() {
         crate::resolved(&cdn, OF_IAD).addresses,
         ["192.0.2.77".parse::<std::net::IpAddr>().unwrap()]
     );
-    assert!(redirected(&cdn, OF_AMS, "/a").contains("//127.0.1."));
+    assert_eq!(redirected(&cdn, OF_AMS, "/a"), "https://nl.example/a");
+    let nowhere = crate::resolved(&cdn, OF_AMS);
+    assert_eq!((nowhere.rcode.as_str(), nowhere.addresses.len()), ("REFUSED", 0));
     cdn.publish(|snapshot| snapshot.services.get_mut("demo").unwrap().routing.enabled = false);
     testkit::eventually(crate::PATIENCE, || {
         let response = http(&cdn).send(&request("GET", OF_AMS, "/a"));
