@@ -140,8 +140,10 @@ impl Board {
         }
         let doubted_from = self.doubt.doubted_from();
         let suspect = self.doubt.judge(now, &self.outlook(now));
-        // What it saw while it doubted does not count when it counts again.
-        if let (Some(since), None) = (doubted_from, self.doubt.doubted_from()) {
+        // What it saw while it doubted does not count when it counts again, unless it was so.
+        if let (Some(since), None, false) =
+            (doubted_from, self.doubt.doubted_from(), self.doubt.is_believed())
+        {
             commands.extend(self.fleet.take_back(now, since));
         }
         let nodes = self.fleet.changed_views(now, &self.policy, &self.view.nodes, all);

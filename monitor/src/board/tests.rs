@@ -398,9 +398,19 @@ fn two_sites_that_fail_at_once_are_believed_when_a_peer_sees_it_too() {
             .unwrap()
             .contains("failed at once")
     );
+    for _ in 0..2 {
+        for name in ["a1", "b1"] {
+            story.refuses(name);
+        }
+        story.wait(1000);
+        story.settle();
+    }
     story.hear("m3", &[("a1", State::Down), ("b1", State::Down)]);
     story.settle();
     assert_eq!(story.board.view().suspect, None);
+    for name in ["a1", "b1"] {
+        assert_eq!((story.own(name), story.merged(name)), (State::Down, State::Down));
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! same believes it at once. One that nobody can tell believes it after a while: it would be useless for ever otherwise.
 //! One that is told otherwise, by a monitor that trusts itself, goes on doubting: it is not needed meanwhile.
 //!
-//! When doubt ends, nodes that fell in it did not fall for that monitor: it looks at them again.
+//! When doubt ends otherwise than by belief, nodes that fell in it did not fall for that monitor: it looks at them again.
 
 use std::time::Duration;
 
@@ -100,6 +100,11 @@ impl Doubt {
     /// From when on what it sees is doubted, while it is.
     pub(crate) fn doubted_from(&self) -> Option<Moment> {
         self.from
+    }
+
+    /// Whether what it doubted was so: many fail in truth.
+    pub(crate) fn is_believed(&self) -> bool {
+        self.believed
     }
 
     /// Whether many fail in truth.
