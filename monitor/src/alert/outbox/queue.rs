@@ -130,7 +130,9 @@ impl Queue {
             if !met.insert(entry.key()) {
                 continue;
             }
-            if entry.next_try <= now || entry.next_try.since(now) > LONGEST_PUT_OFF {
+            // What was never put off is due whatever the clock says: it may have been set back since.
+            let was_put_off = entry.next_try != entry.queued_at;
+            if entry.next_try <= now || !was_put_off || entry.next_try.since(now) > LONGEST_PUT_OFF {
                 return Next::Send(Box::new(entry.clone()));
             }
             earliest = Some(earliest.map_or(entry.next_try, |at| at.min(entry.next_try)));
@@ -177,15 +179,16 @@ impl Queue {
         }
     }
 
-    /// A trigger that is refused takes the resolve along that would follow it: the receiver knows of nothing to end.
+    /// A trigger that is refused takes the resolve along that would follow it: the receiver knows of nothing to end. Not
+    /// so one that was sent before: it may have arrived then, and what ends it must be told.
     pub(super) fn refused(&mut self, sequence: u64) -> Vec<Left> {
         let Some(refused) = self.leave(sequence, Outcome::Refused) else {
             return Vec::new();
         };
         let key = refused.entry.key().clone();
-        let was_trigger = refused.entry.action == Action::Trigger;
+        let is_unknown = refused.entry.action == Action::Trigger && refused.entry.attempts <= 1;
         let mut left = vec![refused];
-        if was_trigger {
+        if is_unknown {
             let mut rest = self.entries.values().filter(|entry| *entry.key() == key);
             match rest.next().map(|entry| (entry.sequence, entry.action)) {
                 Some((sequence, Action::Resolve)) => left.extend(self.leave(sequence, Outcome::Refused)),

@@ -169,6 +169,40 @@ fn a_refused_trigger_takes_its_resolve_along_and_not_the_next_trigger() {
 }
 
 #[test]
+fn what_may_have_arrived_is_resolved_though_a_repetition_is_refused() {
+    let mut queue = queue(10);
+    queue.trigger(&alert("edge-1"), now());
+    queue.begin(0);
+    queue.delivered(0);
+    queue.repeat(&alert("edge-1").key, now());
+    assert!(queue.begin(1));
+    assert_eq!(queue.refused(1).len(), 1);
+    assert_eq!(queue.said().count(), 1);
+    queue.resolve(&alert("edge-1"), true, now());
+    assert_eq!(next(&queue, now()).action, Action::Resolve);
+
+    // The answer to the first attempt was lost.
+    queue.trigger(&alert("edge-2"), now());
+    queue.begin(3);
+    queue.put_off(3, now());
+    queue.begin(3);
+    queue.resolve(&alert("edge-2"), true, now());
+    assert_eq!(outcomes(&queue.refused(3)).len(), 1);
+    assert_eq!(queue.len(), 2, "both are told that it is over");
+}
+
+#[test]
+fn a_clock_that_is_set_back_holds_up_nothing_that_is_new() {
+    let mut queue = queue(10);
+    queue.trigger(&alert("edge-1"), now());
+    let earlier = seconds(1_000_000 - 1800);
+    assert_eq!(next(&queue, earlier).sequence, 0);
+    queue.begin(0);
+    queue.put_off(0, now() + Duration::from_secs(60));
+    assert!(matches!(queue.next(earlier), Next::Wait(_)));
+}
+
+#[test]
 fn a_full_queue_drops_the_oldest_that_matters_least() {
     let mut queue = queue(3);
     queue.trigger(&alert("edge-1"), now());

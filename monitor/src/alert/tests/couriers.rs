@@ -129,6 +129,33 @@ fn an_alert_reaches_both_receivers_in_their_own_words() {
 }
 
 #[test]
+fn while_too_few_monitors_count_nothing_ends_also_after_a_restart() {
+    let (machine, receiver) = (Machine::new(), Receiver::following([]));
+    let alerts = machine.start(machine.config(Some(&receiver), None));
+    is_down(&alerts, &["edge-1"]);
+    eventually(SOON, || receiver.accepted().len() == 1);
+    alerts.close();
+    drop(alerts);
+    let alerts = machine.start(machine.config(Some(&receiver), None));
+    let unknown = Wrong {
+        quorum_lost: Some("two of three are away".to_owned()),
+        ..Wrong::default()
+    };
+    for _ in 0..3 {
+        alerts.evaluate(now(), &unknown, &|_| true);
+        assert_eq!(alerts.firing().len(), 2, "what fired, and that nobody knows");
+    }
+    is_down(&alerts, &["edge-1"]);
+    is_down(&alerts, &[]);
+    eventually(SOON, || alerts.metrics.queue_length("pagerduty") == 0);
+    alerts.close();
+    let mut events = receiver.events();
+    assert_eq!(events.remove(0), "trigger node/edge-1/down");
+    assert_eq!(events.pop().as_deref(), Some("resolve node/edge-1/down"));
+    assert!(events.iter().all(|event| event.contains("quorum")), "{events:?}");
+}
+
+#[test]
 fn a_receiver_that_fails_in_every_way_gets_everything_in_order_in_the_end() {
     let machine = Machine::new();
     let receiver = Receiver::following([
