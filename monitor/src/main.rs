@@ -14,6 +14,7 @@ mod page;
 mod probe;
 mod service;
 mod stats;
+mod store;
 
 use std::process::ExitCode;
 

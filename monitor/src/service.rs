@@ -1,9 +1,10 @@
 //! From a configuration to a monitor at work, and back to silence: configure → build → run → drain.
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use daemon::admin::{Admin, Readiness};
@@ -31,6 +32,7 @@ use crate::feed::Feed;
 use crate::journal::Journal;
 use crate::probe::{ProbeMetrics, ProbeTls, Probing};
 use crate::stats::Stats;
+use crate::store;
 
 /// Events that wait for the board: a second of ten thousand nodes. Then who has seen something waits.
 const EVENTS_WAITING: usize = 16_384;
@@ -40,6 +42,9 @@ const THREADS: usize = 2;
 
 /// How often closed minutes are written.
 const STATS_TICK: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether the store has to be opened anew.
+const STORE_LOOK: Duration = Duration::from_secs(1);
 
 /// A monitor whose documents were read and accepted, before it touches a socket or a disk.
 struct Ready {
@@ -96,9 +101,9 @@ pub(crate) fn run(config: Config, shown: &Value, version: &str, check: bool) -> 
         return Ok(());
     }
     let working = ready.build(shown)?;
-    working.attend(&signals);
+    let outcome = working.attend(&signals);
     working.end();
-    Ok(())
+    outcome
 }
 
 fn read(config: Config, version: &str) -> Result<Ready, Failure> {
@@ -142,6 +147,8 @@ struct Working {
     alerts: Arc<Alerts>,
     stats: JoinHandle<()>,
     stats_ending: std::sync::mpsc::SyncSender<()>,
+    /// Nothing can be written any more, and could be after another start.
+    store_is_closed: Arc<AtomicBool>,
     readiness: Readiness,
     follower: Follower,
     certificates: Option<Certificates>,
@@ -161,7 +168,7 @@ impl Ready {
         } = self;
         let failed = |what: &'static str| move |error: String| Failure::running(what, error);
         let counted = |error: prometheus::Error| Failure::running("metrics", error);
-        let database = open_store(&config)?;
+        let database = store::open(&config.state)?;
         let admin = Admin::bind(config.admin)
             .map_err(|error| Failure::running(format!("admin {}", config.admin), error))?;
         let door = Door::bind(&config.listen, certificates.as_ref()).map_err(failed("the API"))?;
@@ -191,7 +198,7 @@ impl Ready {
             .map_err(|error| Failure::running("the journal cannot be opened", error))?;
         let alerts = Alerts::open(
             config.alerts.for_cdn(&snapshot.cdn, !config.peers.is_empty()),
-            database,
+            Arc::clone(&database),
             &registry,
         );
         let alerts = Arc::new(alerts.map_err(failed("alerts"))?);
@@ -264,7 +271,9 @@ impl Ready {
             .start()
             .map_err(|error| Failure::running("the snapshot is not followed", error))?;
         let (stats_ending, stats_ended) = std::sync::mpsc::sync_channel(1);
-        let stats = write_minutes(stats, clock, stats_ended)
+        let store_is_closed = Arc::new(AtomicBool::new(false));
+        let kept = (stats, database, config.state.clone());
+        let stats = write_minutes(kept, Arc::clone(&store_is_closed), clock, stats_ended)
             .map_err(|error| Failure::running("the statistics are not written", error))?;
         readiness.set(true, "watching");
         tracing::info!(http = ?config.listen.http, https = ?config.listen.https, nodes = snapshot.nodes.len(), "watching");
@@ -277,22 +286,12 @@ impl Ready {
             alerts,
             stats,
             stats_ending,
+            store_is_closed,
             readiness,
             follower,
             certificates,
         })
     }
-}
-
-/// The store of everything that survives a restart. It has one owner: a second monitor on it is refused.
-fn open_store(config: &Config) -> Result<Arc<Database>, Failure> {
-    let state = &config.state;
-    std::fs::create_dir_all(state)
-        .map_err(|error| Failure::running(format!("the state directory {}", state.display()), error))?;
-    let path = state.join("monitor.redb");
-    Database::create(&path)
-        .map(Arc::new)
-        .map_err(|error| Failure::running(format!("the store {} cannot be opened", path.display()), error))
 }
 
 /// The place of this monitor among all by name, and how many there are.
@@ -312,7 +311,8 @@ async fn hand_on<T>(mut from: mpsc::Receiver<T>, events: mpsc::Sender<Event>, ev
 
 /// Writes closed minutes, on a thread that may wait for its disk, until it is told to end.
 fn write_minutes(
-    stats: Arc<Stats>,
+    (stats, database, state): (Arc<Stats>, Arc<Database>, PathBuf),
+    store_is_closed: Arc<AtomicBool>,
     clock: Clock,
     ended: std::sync::mpsc::Receiver<()>,
 ) -> std::io::Result<JoinHandle<()>> {
@@ -330,6 +330,9 @@ fn write_minutes(
                     }
                     Err(_) => {}
                 }
+                if problem.is_some() && store::wants_to_be_opened_anew(&database, &state) {
+                    store_is_closed.store(true, Ordering::Relaxed);
+                }
                 if last {
                     return;
                 }
@@ -338,9 +341,20 @@ fn write_minutes(
 }
 
 impl Working {
-    /// Does what it is told until it is told to end.
-    fn attend(&self, signals: &Signals) {
-        while signals.wait() == Signal::Reload {
+    /// Does what it is told until it is told to end, or has to start anew.
+    fn attend(&self, signals: &Signals) -> Result<(), Failure> {
+        loop {
+            match signals.wait_until(Instant::now() + STORE_LOOK) {
+                Some(Signal::Drain) => return Ok(()),
+                Some(Signal::Reload) => {}
+                None if self.store_is_closed.load(Ordering::Relaxed) => {
+                    return Err(Failure::Running(
+                        "the store could not be written, and has to be opened anew: start the monitor again"
+                            .to_owned(),
+                    ));
+                }
+                None => continue,
+            }
             tracing::info!("reloading: snapshot, certificate");
             self.follower.look_again();
             if let Some(certificates) = &self.certificates
