@@ -43,8 +43,8 @@ const THREADS: usize = 2;
 /// How often closed minutes are written.
 const STATS_TICK: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether the store has to be opened anew.
-const STORE_LOOK: Duration = Duration::from_secs(1);
+/// How often it is looked whether another start is needed.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A monitor whose documents were read and accepted, before it touches a socket or a disk.
 struct Ready {
@@ -143,6 +143,7 @@ struct Working {
     runtime: Runtime,
     ending: watch::Sender<bool>,
     board: tokio::task::JoinHandle<board::Means>,
+    journal: Arc<Journal>,
     door: Open,
     alerts: Arc<Alerts>,
     stats: JoinHandle<()>,
@@ -282,6 +283,7 @@ impl Ready {
             runtime,
             ending,
             board,
+            journal: Arc::clone(&room.journal),
             door,
             alerts,
             stats,
@@ -344,13 +346,18 @@ impl Working {
     /// Does what it is told until it is told to end, or has to start anew.
     fn attend(&self, signals: &Signals) -> Result<(), Failure> {
         loop {
-            match signals.wait_until(Instant::now() + STORE_LOOK) {
+            match signals.wait_until(Instant::now() + LOOK) {
                 Some(Signal::Drain) => return Ok(()),
                 Some(Signal::Reload) => {}
                 None if self.store_is_closed.load(Ordering::Relaxed) => {
                     return Err(Failure::Running(
                         "the store could not be written, and has to be opened anew: start the monitor again"
                             .to_owned(),
+                    ));
+                }
+                None if self.board.is_finished() => {
+                    return Err(Failure::Running(
+                        "nobody judges nodes any more: see the log for why".to_owned(),
                     ));
                 }
                 None => continue,
@@ -375,12 +382,10 @@ impl Working {
             self.board.await
         });
         match means {
-            Ok(means) => {
-                means.journal.close();
-                means.alerting.close();
-            }
+            Ok(means) => means.alerting.close(),
             Err(error) => tracing::error!(%error, "the board did not end well"),
         }
+        self.journal.close();
         drop(self.stats_ending);
         if self.stats.join().is_err() {
             tracing::error!("the thread of the statistics panicked");
