@@ -14,6 +14,7 @@ use model::Moment;
 
 use super::fold::{Alert, Component, Wanted};
 use super::key::Key;
+use super::wrong::DOWN;
 
 /// How long before an alert begins, and before it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,12 +103,16 @@ impl Firing {
 
     fn begin(&mut self, now: Moment, wanted: &Wanted) {
         // A site that recovers node by node is no longer wanted while some of its nodes still are: as long as its
-        // alert fires, it speaks for them.
-        let sites: BTreeSet<String> = self
+        // alert fires, it speaks for them, and one that is down for all that is wrong there.
+        let sites: BTreeSet<(String, String)> = self
             .alerts()
             .filter(|alert| alert.component == Component::Site)
-            .map(|alert| alert.group.clone())
+            .map(|alert| (alert.group.clone(), alert.class.clone()))
             .collect();
+        let is_covered = |alert: &Alert| {
+            let speaks = |class: &str| sites.contains(&(alert.group.clone(), class.to_owned()));
+            speaks(DOWN) || speaks(&alert.class)
+        };
         self.waiting.retain(|key, _| wanted.alerts.contains_key(key));
         for (key, alert) in &wanted.alerts {
             if self.burning.contains_key(key) {
@@ -115,8 +120,7 @@ impl Firing {
             }
             let mut began = self.waiting.get(key).copied();
             let waited = since(&mut began, now);
-            let is_covered = alert.component == Component::Node && sites.contains(&alert.group);
-            if waited >= self.patience.pending && !is_covered {
+            if waited >= self.patience.pending && !is_covered(alert) {
                 self.waiting.remove(key);
                 self.burning.insert(
                     key.clone(),
@@ -235,6 +239,27 @@ mod tests {
         assert_eq!(names(&firing), ["site/ams/down"]);
         steps(&mut firing, 259, 262, ONE);
         assert_eq!(names(&firing), ["node/edge-1/down"]);
+    }
+
+    #[test]
+    fn while_a_site_recovers_from_one_trouble_its_nodes_may_begin_another() {
+        let mut firing = nothing_fires();
+        let with = |node: &str, check: &str| super::super::wrong::NodeWrong {
+            check: check.to_owned(),
+            ..down(node, "ams")
+        };
+        let mut live = |seconds_of: std::ops::Range<u64>, nodes: Vec<_>| {
+            let wrong = wrong(nodes);
+            for now in seconds_of.map(seconds) {
+                firing.step(now, &fold(MAIN, &wrong, now));
+            }
+            names(&firing).join(" ")
+        };
+        let both = vec![with("edge-1", "family"), with("edge-2", "family")];
+        assert_eq!(live(100..200, both), "site/ams/family");
+        let rest = vec![with("edge-1", "family"), with("edge-3", "disks")];
+        assert_eq!(live(200..250, rest.clone()), "node/edge-3/disks site/ams/family");
+        assert_eq!(live(250..262, rest), "node/edge-1/family node/edge-3/disks");
     }
 
     #[test]

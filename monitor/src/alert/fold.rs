@@ -16,8 +16,8 @@ const MAX_SUMMARY_CHARACTERS: usize = 1024;
 const MAX_CAUSE_CHARACTERS: usize = 512;
 /// Nodes that a site's alert lists one by one; the count says how many there are. Keeps an event far below 512 KB.
 const MOST_NODES_LISTED: usize = 200;
-/// Down nodes that make a site: one alone is a node, even where it is all the site has.
-const LEAST_DOWN_OF_SITE: usize = 2;
+/// Nodes with the same trouble that make a site: one alone is a node, even where it is all the site has.
+const LEAST_OF_SITE: usize = 2;
 
 /// What an alert is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,23 +66,30 @@ pub(crate) struct Wanted {
     pub(crate) inhibited: BTreeMap<Key, Alert>,
 }
 
+impl Wanted {
+    fn put(&mut self, alert: Alert, is_inhibited: bool) {
+        let place = if is_inhibited {
+            &mut self.inhibited
+        } else {
+            &mut self.alerts
+        };
+        place.insert(alert.key.clone(), alert);
+    }
+}
+
 /// `now` is when that began which has no beginning of its own.
 pub(crate) fn fold(cdn: &str, wrong: &Wrong, now: Moment) -> Wanted {
     let mut wanted = Wanted::default();
-    let sites = sites_down(wrong);
-    for (site, down) in &sites {
+    let sites = sites_wrong(wrong);
+    let is_covered = |site: &str, check: &str| sites.contains_key(&(site, check));
+    for ((site, check), nodes) in &sites {
         let watched = wrong.sites.get(*site).copied().unwrap_or_default();
-        let alert = site_alert(cdn, site, down, watched);
-        wanted.alerts.insert(alert.key.clone(), alert);
+        let alert = site_alert(cdn, site, check, nodes, watched);
+        wanted.put(alert, *check != DOWN && is_covered(site, DOWN));
     }
     for node in &wrong.nodes {
-        let alert = node_alert(cdn, node);
-        let place = if sites.contains_key(node.site.as_str()) {
-            &mut wanted.inhibited
-        } else {
-            &mut wanted.alerts
-        };
-        place.insert(alert.key.clone(), alert);
+        let said_by_site = is_covered(&node.site, DOWN) || is_covered(&node.site, &node.check);
+        wanted.put(node_alert(cdn, node), said_by_site);
     }
     if let Some(cause) = &wrong.quorum_lost {
         let alert = quorum_alert(cdn, cause, now);
@@ -108,34 +115,40 @@ pub(super) fn storm_alert(cdn: &str, held: usize, now: Moment) -> Alert {
     }
 }
 
-/// Sites at least half of whose nodes are down, with these nodes.
-fn sites_down(wrong: &Wrong) -> BTreeMap<&str, Vec<&NodeWrong>> {
-    let mut down: BTreeMap<&str, Vec<&NodeWrong>> = BTreeMap::new();
+/// Sites at least half of whose nodes do not pass the same check, with the check and these nodes.
+fn sites_wrong(wrong: &Wrong) -> BTreeMap<(&str, &str), Vec<&NodeWrong>> {
+    let mut sites: BTreeMap<(&str, &str), Vec<&NodeWrong>> = BTreeMap::new();
     let mut counted = BTreeSet::new();
-    for node in wrong.nodes.iter().filter(|node| node.check == DOWN) {
-        if counted.insert(&node.node) {
-            down.entry(&node.site).or_default().push(node);
+    for node in &wrong.nodes {
+        if counted.insert((&node.node, &node.check)) {
+            sites.entry((&node.site, &node.check)).or_default().push(node);
         }
     }
-    down.retain(|site, nodes| {
+    sites.retain(|(site, _), nodes| {
         let watched = wrong.sites.get(*site).copied().unwrap_or_default();
-        nodes.len() >= LEAST_DOWN_OF_SITE && nodes.len() * 2 >= watched
+        nodes.len() >= LEAST_OF_SITE && nodes.len() * 2 >= watched
     });
-    down
+    sites
 }
 
-fn site_alert(cdn: &str, site: &str, down: &[&NodeWrong], watched: usize) -> Alert {
-    let names: Vec<&str> = down.iter().map(|node| node.node.as_str()).collect();
-    let watched = watched.max(down.len());
-    let cause = format!("{} of {watched} nodes are down", down.len());
-    let nodes: Vec<Value> = down
+fn site_alert(cdn: &str, site: &str, check: &str, nodes: &[&NodeWrong], watched: usize) -> Alert {
+    let names: Vec<&str> = nodes.iter().map(|node| node.node.as_str()).collect();
+    let watched = watched.max(nodes.len());
+    let (what, counted) = if check == DOWN {
+        ("are down".to_owned(), "down")
+    } else {
+        (format!("do not pass {check}"), "wrong")
+    };
+    let cause = format!("{} of {watched} nodes {what}", nodes.len());
+    let worst = nodes.iter().map(|node| node.severity).max();
+    let listed: Vec<Value> = nodes
         .iter()
         .take(MOST_NODES_LISTED)
         .map(|node| json!({ "node": node.node, "cause": cause_of(node), "since": node.since.to_rfc3339() }))
         .collect();
     Alert {
-        key: Key::site_down(cdn, site),
-        severity: Severity::Critical,
+        key: Key::site(cdn, site, check),
+        severity: worst.filter(|_| check != DOWN).unwrap_or(Severity::Critical),
         summary: cut(
             format!("site {site}: {cause}: {}", names.join(", ")),
             MAX_SUMMARY_CHARACTERS,
@@ -143,9 +156,9 @@ fn site_alert(cdn: &str, site: &str, down: &[&NodeWrong], watched: usize) -> Ale
         source: site.to_owned(),
         component: Component::Site,
         group: site.to_owned(),
-        class: DOWN.to_owned(),
-        since: down.iter().map(|node| node.since).min().unwrap_or_default(),
-        details: json!({ "down": down.len(), "watched": watched, "nodes": nodes }),
+        class: check.to_owned(),
+        since: nodes.iter().map(|node| node.since).min().unwrap_or_default(),
+        details: json!({ counted: nodes.len(), "watched": watched, "nodes": listed }),
         cause,
     }
 }
@@ -279,7 +292,7 @@ mod tests {
                 "cdn/main/node/edge-3/load"
             ]
         );
-        let site = &wanted.alerts[&Key::site_down("main", "ams")];
+        let site = &wanted.alerts[&Key::site("main", "ams", "down")];
         assert_eq!(site.summary, "site ams: 2 of 4 nodes are down: edge-1, edge-2");
         assert_eq!(
             (site.since, site.severity, site.component),
@@ -292,6 +305,52 @@ mod tests {
                 { "node": "edge-2", "cause": "connection refused", "since": "1970-01-01T00:00:04.000Z" },
             ]})
         );
+    }
+
+    #[test]
+    fn half_of_a_sites_nodes_with_the_same_trouble_are_one_alert_of_that_trouble() {
+        let with = |node: &str, check: &str| NodeWrong {
+            check: check.to_owned(),
+            ..down(node, "ams", 5_000)
+        };
+        let nodes = vec![
+            with("edge-1", "family"),
+            with("edge-2", "family"),
+            with("edge-3", "load"),
+        ];
+        let wanted = fold("main", &wrong(nodes), Moment(9_000));
+        assert_eq!(
+            keys(&wanted.alerts),
+            ["cdn/main/node/edge-3/load", "cdn/main/site/ams/family"]
+        );
+        assert_eq!(
+            keys(&wanted.inhibited),
+            ["cdn/main/node/edge-1/family", "cdn/main/node/edge-2/family"]
+        );
+        let site = &wanted.alerts[&Key::site("main", "ams", "family")];
+        assert_eq!(
+            (site.summary.as_str(), site.class.as_str(), site.severity),
+            (
+                "site ams: 2 of 4 nodes do not pass family: edge-1, edge-2",
+                "family",
+                Severity::Error
+            )
+        );
+        assert_eq!(
+            (&site.details["wrong"], &site.details["watched"]),
+            (&json!(2), &json!(4))
+        );
+    }
+
+    #[test]
+    fn a_site_that_is_down_speaks_for_all_that_is_wrong_with_it() {
+        let mut nodes: Vec<NodeWrong> = (1..5).map(|n| down(&format!("edge-{n}"), "ams", 1)).collect();
+        for node in &mut nodes[2..] {
+            node.check = "family".to_owned();
+        }
+        let wanted = fold("main", &wrong(nodes), Moment(9_000));
+        assert_eq!(keys(&wanted.alerts), ["cdn/main/site/ams/down"]);
+        assert!(keys(&wanted.inhibited).contains(&"cdn/main/site/ams/family"));
     }
 
     #[test]
@@ -335,7 +394,7 @@ mod tests {
     fn a_huge_site_still_gives_a_short_summary() {
         let nodes: Vec<NodeWrong> = (0..1000).map(|n| down(&format!("édge-{n}"), "ams", 1)).collect();
         let wanted = fold("main", &wrong(nodes), Moment(1));
-        let site = &wanted.alerts[&Key::site_down("main", "ams")];
+        let site = &wanted.alerts[&Key::site("main", "ams", "down")];
         assert_eq!(site.summary.chars().count(), MAX_SUMMARY_CHARACTERS);
         assert!(site.summary.ends_with('…'));
         assert_eq!(site.details["nodes"].as_array().unwrap().len(), MOST_NODES_LISTED);

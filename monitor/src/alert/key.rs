@@ -20,8 +20,8 @@ impl Key {
         Key::bounded(format!("cdn/{cdn}/node/{node}/{check}"))
     }
 
-    pub(super) fn site_down(cdn: &str, site: &str) -> Key {
-        Key::bounded(format!("cdn/{cdn}/site/{site}/down"))
+    pub(super) fn site(cdn: &str, site: &str, check: &str) -> Key {
+        Key::bounded(format!("cdn/{cdn}/site/{site}/{check}"))
     }
 
     pub(super) fn quorum(cdn: &str) -> Key {
@@ -63,7 +63,10 @@ mod tests {
             Key::node("main", "edge-ams-1", "disks").as_str(),
             "cdn/main/node/edge-ams-1/disks"
         );
-        assert_eq!(Key::site_down("main", "ams").as_str(), "cdn/main/site/ams/down");
+        assert_eq!(
+            Key::site("main", "ams", "down").as_str(),
+            "cdn/main/site/ams/down"
+        );
         assert_eq!(Key::quorum("main").as_str(), "cdn/main/monitor/quorum");
         assert_eq!(Key::storm("main").as_str(), "cdn/main/monitor/storm");
     }

@@ -34,7 +34,7 @@ impl Severity {
     }
 }
 
-/// The check that says a node does not serve at all; enough of them make a site down.
+/// The check that says a node does not serve at all: nothing else that is wrong with it matters then.
 pub(crate) const DOWN: &str = "down";
 
 /// One check that one node does not pass.
