@@ -80,9 +80,15 @@ pub(crate) struct Numbered {
 
 /// The last happenings.
 pub(crate) struct Journal {
-    last: Mutex<VecDeque<Numbered>>,
+    last: Mutex<Last>,
     /// Until it is closed.
     keeper: Mutex<Option<Keeper>>,
+}
+
+/// What is remembered, the oldest first, and the number of what comes next.
+struct Last {
+    happenings: VecDeque<Numbered>,
+    next: u64,
 }
 
 /// Who waits for the store's disk, which nobody else has to.
@@ -100,17 +106,25 @@ struct Batch {
 impl Journal {
     /// Reads what is kept, and starts the thread that keeps what comes.
     ///
+    /// What a killed process gave out last is not kept, and none of its numbers may come again: they begin anew from
+    /// the milliseconds since the Unix epoch, which no process has used up that began earlier and had less than a
+    /// happening each.
+    ///
     /// # Errors
     ///
     /// What the store says.
-    pub(crate) fn open(database: Arc<Database>) -> Result<Journal, redb::Error> {
-        let last = read(&database)?;
+    pub(crate) fn open(database: Arc<Database>, now: Moment) -> Result<Journal, redb::Error> {
+        let happenings = read(&database)?;
+        let after_last = happenings.back().map_or(0, |newest| newest.number + 1);
         let (batches, waiting) = sync_channel(WAITING);
         let thread = thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || keep(&database, &waiting))?;
         Ok(Journal {
-            last: Mutex::new(last),
+            last: Mutex::new(Last {
+                happenings,
+                next: after_last.max(now.0),
+            }),
             keeper: Mutex::new(Some(Keeper { batches, thread })),
         })
     }
@@ -141,29 +155,35 @@ impl Journal {
 
     fn remember(&self, happenings: Vec<Happening>) -> Batch {
         let mut last = self.last.lock();
-        let newest = last.back().map_or(0, |newest| newest.number);
-        let numbered: Vec<Numbered> = (newest + 1..)
+        let numbered: Vec<Numbered> = (last.next..)
             .zip(happenings)
             .map(|(number, happening)| Numbered { number, happening })
             .collect();
+        last.next += numbered.len() as u64;
+        let last = &mut last.happenings;
         last.extend(numbered.iter().cloned());
         let surplus = last.len().saturating_sub(KEPT);
         let forgotten = last.drain(..surplus).map(|oldest| oldest.number).collect();
         Batch { numbered, forgotten }
     }
 
-    /// The happenings after `after`, of `node` if one is named, `limit` at most: the oldest first, and of more than
-    /// fit the newest.
-    pub(crate) fn after(&self, after: u64, node: Option<&str>, limit: usize) -> Vec<Numbered> {
-        let last = self.last.lock();
-        let wanted = last
-            .iter()
-            .rev()
-            .take_while(|one| one.number > after)
-            .filter(|one| node.is_none_or(|node| one.happening.node.as_deref() == Some(node)));
-        let mut found: Vec<Numbered> = wanted.take(limit).cloned().collect();
-        found.reverse();
-        found
+    /// Happenings, of `node` if one is named, `limit` at most, the oldest first: those that follow `after`, or else the
+    /// newest.
+    pub(crate) fn some(&self, after: Option<u64>, node: Option<&str>, limit: usize) -> Vec<Numbered> {
+        let last = &self.last.lock().happenings;
+        let is_wanted = |one: &&Numbered| node.is_none_or(|node| one.happening.node.as_deref() == Some(node));
+        if let Some(after) = after {
+            let first = last.partition_point(|one| one.number <= after);
+            return last
+                .range(first..)
+                .filter(is_wanted)
+                .take(limit)
+                .cloned()
+                .collect();
+        }
+        let mut newest: Vec<Numbered> = last.iter().rev().filter(is_wanted).take(limit).cloned().collect();
+        newest.reverse();
+        newest
     }
 }
 
@@ -242,26 +262,42 @@ mod tests {
     fn happenings_are_numbered_over_restarts_and_the_oldest_go() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("monitor.redb");
-        let open = || Arc::new(Database::create(&path).unwrap());
+        let open = |now| Journal::open(Arc::new(Database::create(&path).unwrap()), Moment(now)).unwrap();
         let numbers = |journal: &Journal, after, limit| -> Vec<u64> {
-            journal
-                .after(after, None, limit)
-                .iter()
-                .map(|one| one.number)
-                .collect()
+            let some = journal.some(after, None, limit);
+            some.iter().map(|one| one.number).collect()
         };
-        let first = Journal::open(open()).unwrap();
+        let first = open(1);
         first.record(vec![happening("a"), happening("b")]);
         first.record(vec![happening("a")]);
-        assert_eq!(numbers(&first, 0, 100), [1, 2, 3]);
-        assert_eq!(first.after(0, Some("a"), 1)[0].number, 3);
+        assert_eq!(numbers(&first, None, 100), [1, 2, 3]);
+        assert_eq!(first.some(None, Some("a"), 1)[0].number, 3);
+        assert_eq!(first.some(Some(0), Some("a"), 1)[0].number, 1);
         first.close();
         drop(first);
-        let second = Journal::open(open()).unwrap();
+        let second = open(2);
         second.record(vec![happening("c"); KEPT]);
-        assert_eq!(numbers(&second, 0, usize::MAX).len(), KEPT);
-        assert_eq!(numbers(&second, 0, usize::MAX)[0], 4);
-        assert_eq!(numbers(&second, 10_001, 10), [10_002, 10_003]);
+        assert_eq!(numbers(&second, None, usize::MAX).len(), KEPT);
+        assert_eq!(numbers(&second, None, usize::MAX)[0], 4);
+        assert_eq!(numbers(&second, None, 2), [10_002, 10_003]);
+        // Whoever asks for what follows the last that it knows misses nothing.
+        assert_eq!(numbers(&second, Some(7), 2), [8, 9]);
+        assert_eq!(numbers(&second, Some(10_001), 10), [10_002, 10_003]);
+    }
+
+    #[test]
+    fn no_number_that_a_killed_process_gave_out_comes_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, copy) = (folder.path().join("monitor.redb"), folder.path().join("copy"));
+        let killed = Journal::open(Arc::new(Database::create(&path).unwrap()), Moment(1_000)).unwrap();
+        // Before anything happened, as the disk has it when the machine fails.
+        std::fs::copy(&path, &copy).unwrap();
+        killed.record(vec![happening("a"), happening("b")]);
+        let last = killed.some(None, None, 1)[0].number;
+        let later = Journal::open(Arc::new(Database::create(&copy).unwrap()), Moment(2_000)).unwrap();
+        later.record(vec![happening("c")]);
+        let missed = later.some(Some(last), None, 10);
+        assert_eq!((missed.len(), missed[0].number), (1, 2_000));
     }
 
     #[test]
@@ -269,16 +305,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, copy) = (folder.path().join("monitor.redb"), folder.path().join("copy"));
         let database = Arc::new(Database::create(&path).unwrap());
-        let journal = Journal::open(Arc::clone(&database)).unwrap();
+        let journal = Journal::open(Arc::clone(&database), Moment(1)).unwrap();
         for nth in 0..50 {
             journal.record(vec![happening(&format!("edge-{nth}"))]);
         }
         journal.close();
         // As a crash finds it: nobody has put the store away.
         std::fs::copy(&path, &copy).unwrap();
-        let later = Journal::open(Arc::new(Database::create(&copy).unwrap())).unwrap();
-        assert_eq!(later.after(0, None, 100).len(), 50);
+        let later = Journal::open(Arc::new(Database::create(&copy).unwrap()), Moment(1)).unwrap();
+        assert_eq!(later.some(None, None, 100).len(), 50);
         journal.record(vec![happening("late")]);
-        assert_eq!(journal.after(50, None, 100).len(), 1, "it is remembered still");
+        let late = journal.some(Some(50), None, 100);
+        assert_eq!(late.len(), 1, "it is remembered still");
     }
 }

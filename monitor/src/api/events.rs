@@ -23,12 +23,11 @@ const MOST: usize = 1000;
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
-    /// Only what came after the event of this number.
-    #[serde(default)]
-    after: u64,
+    /// Only what came after the event of this number, the first that did. Without it, the newest.
+    after: Option<u64>,
     /// Only of this node.
     node: Option<String>,
-    /// So many at most, 1 to 1000; of more the newest. Default 100.
+    /// So many at most, 1 to 1000. Default 100.
     limit: Option<usize>,
 }
 
@@ -57,6 +56,6 @@ pub(super) async fn show(
         let what = format!("limit is {limit}, expected 1 to {MOST}");
         return Err(Problem::new(StatusCode::BAD_REQUEST, what));
     }
-    let events = room.journal.after(wanted.after, wanted.node.as_deref(), limit);
+    let events = room.journal.some(wanted.after, wanted.node.as_deref(), limit);
     Ok(Json(Events { events }))
 }
