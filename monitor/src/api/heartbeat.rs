@@ -32,7 +32,8 @@ const SILENCE: Duration = Duration::from_secs(30);
     responses(
         (status = 200, description = "Heartbeats are listened to; the answer ends when the request does"),
         (status = 401, description = "The bearer token is not the one that nodes have", body = Problem,
-            content_type = "application/problem+json")
+            content_type = "application/problem+json"),
+        (status = 503, description = "The token that nodes have cannot be read", body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn listen(

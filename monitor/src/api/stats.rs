@@ -110,7 +110,8 @@ pub(super) async fn show_all(State(room): State<Arc<Room>>) -> Json<StatsOfAll> 
     responses(
         (status = 200, description = "How a node did, minute by minute, over the last day at most", body = StatsOfOne),
         (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such node", body = Problem, content_type = "application/problem+json")
+        (status = 404, description = "There is no such node", body = Problem, content_type = "application/problem+json"),
+        (status = 500, description = "The history cannot be read", body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn show_one(
@@ -139,7 +140,8 @@ pub(super) async fn show_one(
     responses(
         (status = 200, description = "How the nodes of a site did together, minute by minute", body = StatsOfSite),
         (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such site", body = Problem, content_type = "application/problem+json")
+        (status = 404, description = "There is no such site", body = Problem, content_type = "application/problem+json"),
+        (status = 500, description = "The history cannot be read", body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn show_site(

@@ -56,12 +56,15 @@ impl Drop for Counted {
     get,
     path = "/v1/stream",
     params(From),
-    responses((
-        status = 200,
-        description = "Events: `snapshot` (a View), `diff` (a Diff), and `hb` with the sequence, each second at least",
-        content_type = "text/event-stream",
-        body = String
-    ))
+    responses(
+        (
+            status = 200,
+            description = "Events: `snapshot` (a View), `diff` (a Diff), and `hb` with the sequence, each second at least",
+            content_type = "text/event-stream",
+            body = String
+        ),
+        (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json")
+    )
 )]
 pub(super) async fn follow(
     State(room): State<Arc<Room>>,
