@@ -198,7 +198,9 @@ impl Ready {
         let journal = Journal::open(Arc::clone(&database), clock.now())
             .map_err(|error| Failure::running("the journal cannot be opened", error))?;
         let alerts = Alerts::open(
-            config.alerts.for_cdn(&snapshot.cdn, !config.peers.is_empty()),
+            config
+                .alerts
+                .for_cdn(&snapshot.cdn, &config.name, !config.peers.is_empty()),
             Arc::clone(&database),
             &registry,
         );

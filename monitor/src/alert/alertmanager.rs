@@ -64,6 +64,9 @@ struct Labels<'a> {
     node: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     site: &'a str,
+    /// Of what one monitor says for itself.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    monitor: &'a str,
     severity: &'static str,
     check: &'a str,
     cdn: &'a str,
@@ -77,16 +80,17 @@ struct Annotations<'a> {
 
 impl AlertmanagerSink {
     fn posted<'a>(&'a self, alert: &'a Alert, ends_at: Moment) -> Posted<'a> {
-        let node = if alert.component == Component::Node {
-            &alert.source
-        } else {
-            ""
+        let (node, monitor) = match alert.component {
+            Component::Node => (alert.source.as_str(), ""),
+            Component::Monitor if alert.source != self.cdn => ("", alert.source.as_str()),
+            Component::Site | Component::Monitor => ("", ""),
         };
         Posted {
             labels: Labels {
                 alertname: alert_name(alert),
                 node,
                 site: &alert.group,
+                monitor,
                 severity: alert.severity.name(),
                 check: &alert.class,
                 cdn: &self.cdn,
@@ -169,7 +173,7 @@ mod tests {
     use daemon::config::Secret;
     use serde_json::{Value, json};
 
-    use super::super::fold::fold;
+    use super::super::fold::{fold, storm_alert};
     use super::super::tests::cdn::{MAIN, down, seconds, wrong};
     use super::super::wrong::Wrong;
     use super::*;
@@ -265,6 +269,16 @@ mod tests {
                 }),
             ]
         );
+    }
+
+    #[test]
+    fn storms_of_two_monitors_are_two_alerts() {
+        let sink = sink(None);
+        let labels = ["m1", "m2"].map(|monitor| {
+            let alert = storm_alert(MAIN, monitor, 7, seconds(9));
+            serde_json::to_value(sink.posted(&alert, seconds(9))).unwrap()["labels"]["monitor"].clone()
+        });
+        assert_eq!(labels, ["m1", "m2"]);
     }
 
     #[test]

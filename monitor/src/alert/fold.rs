@@ -46,7 +46,7 @@ pub(crate) struct Alert {
     /// One line, at most 1024 characters.
     pub(crate) summary: String,
     pub(crate) cause: String,
-    /// The name of the node, site or CDN that it is about.
+    /// The name of the node, site, monitor or CDN that it is about.
     pub(crate) source: String,
     pub(crate) component: Component,
     /// The site; empty for what belongs to none.
@@ -98,14 +98,17 @@ pub(crate) fn fold(cdn: &str, wrong: &Wrong, now: Moment) -> Wanted {
     wanted
 }
 
-/// That so many alerts are held back, because there are too many at once.
-pub(super) fn storm_alert(cdn: &str, held: usize, now: Moment) -> Alert {
+/// That a monitor holds so many alerts back, because there are too many at once.
+pub(super) fn storm_alert(cdn: &str, monitor: &str, held: usize, now: Moment) -> Alert {
     let cause = format!("{held} alerts are held back: more began within a minute than a person can read");
     Alert {
-        key: Key::storm(cdn),
+        key: Key::storm(cdn, monitor),
         severity: Severity::Critical,
-        summary: cut(format!("CDN {cdn}: {cause}"), MAX_SUMMARY_CHARACTERS),
-        source: cdn.to_owned(),
+        summary: cut(
+            format!("CDN {cdn}, monitor {monitor}: {cause}"),
+            MAX_SUMMARY_CHARACTERS,
+        ),
+        source: monitor.to_owned(),
         component: Component::Monitor,
         group: String::new(),
         class: "storm".to_owned(),

@@ -28,8 +28,9 @@ impl Key {
         Key::bounded(format!("cdn/{cdn}/monitor/quorum"))
     }
 
-    pub(super) fn storm(cdn: &str) -> Key {
-        Key::bounded(format!("cdn/{cdn}/monitor/storm"))
+    /// Each monitor holds back for itself, and none may end what another says.
+    pub(super) fn storm(cdn: &str, monitor: &str) -> Key {
+        Key::bounded(format!("cdn/{cdn}/monitor/{monitor}/storm"))
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -68,7 +69,7 @@ mod tests {
             "cdn/main/site/ams/down"
         );
         assert_eq!(Key::quorum("main").as_str(), "cdn/main/monitor/quorum");
-        assert_eq!(Key::storm("main").as_str(), "cdn/main/monitor/storm");
+        assert_eq!(Key::storm("main", "m1").as_str(), "cdn/main/monitor/m1/storm");
     }
 
     #[test]

@@ -58,6 +58,8 @@ use self::wrong::Wrong;
 pub(crate) struct AlertConfig {
     /// The name of the CDN: part of every key.
     pub(crate) cdn: String,
+    /// The name of this monitor.
+    pub(crate) monitor: String,
     /// There are other monitors, which speak for this one while it is away.
     pub(crate) has_peers: bool,
     pub(crate) patience: Patience,
@@ -121,7 +123,13 @@ impl Alerts {
             .map_err(|error| format!("cannot count alerts: {error}"))?;
         let outbox = Outbox::open(store, &names, metrics.clone(), Moment(clock::now_millis()))?;
         let outbox = Arc::new(outbox);
-        let pending = Pending::resume(&config.cdn, config.patience, outbox.said(), config.has_peers);
+        let pending = Pending::resume(
+            &config.cdn,
+            &config.monitor,
+            config.patience,
+            outbox.said(),
+            config.has_peers,
+        );
         let couriers = sinks
             .into_iter()
             .map(|sink| Courier::start(sink, outbox.clone(), config.pace))

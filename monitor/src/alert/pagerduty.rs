@@ -122,7 +122,7 @@ impl Sink for PagerDutySink {
 mod tests {
     use super::super::fold::{fold, storm_alert};
     use super::super::key::Key;
-    use super::super::tests::cdn::{MAIN, down, seconds, wrong};
+    use super::super::tests::cdn::{FIRST, MAIN, down, seconds, wrong};
     use super::*;
 
     fn sink(folder: &tempfile::TempDir) -> PagerDutySink {
@@ -208,10 +208,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut sink = sink(&folder);
         sink.console_url = None;
-        let storm = entry(Action::Trigger, storm_alert(MAIN, 7, seconds(9)));
+        let storm = entry(Action::Trigger, storm_alert(MAIN, FIRST, 7, seconds(9)));
         let event = body(&sink.request(&storm, seconds(200)).unwrap());
         assert_eq!(event["payload"].get("group"), None);
-        assert_eq!(event["payload"]["source"], "main");
+        assert_eq!(event["payload"]["source"], FIRST);
         assert_eq!(event.get("client_url"), None);
     }
 

@@ -37,6 +37,7 @@ pub(super) enum Change {
 #[derive(Debug)]
 pub(super) struct Pending {
     cdn: String,
+    monitor: String,
     clear: Duration,
     firing: Firing,
     /// What we triggered and did not resolve, as we said it.
@@ -53,11 +54,18 @@ pub(super) struct Pending {
 impl Pending {
     /// With what was said before a restart, and not resolved. Where other monitors may have spoken for this one in the
     /// meantime, what still fires is said once more: they may have ended what has begun again.
-    pub(super) fn resume(cdn: &str, patience: Patience, said: Vec<Alert>, has_peers: bool) -> Pending {
-        let storm = Key::storm(cdn);
+    pub(super) fn resume(
+        cdn: &str,
+        monitor: &str,
+        patience: Patience,
+        said: Vec<Alert>,
+        has_peers: bool,
+    ) -> Pending {
+        let storm = Key::storm(cdn, monitor);
         let (storms, said): (Vec<Alert>, Vec<Alert>) = said.into_iter().partition(|alert| alert.key == storm);
         Pending {
             cdn: cdn.to_owned(),
+            monitor: monitor.to_owned(),
             clear: patience.clear,
             firing: Firing::resume(patience, said.iter().cloned()),
             unsure: said
@@ -88,7 +96,7 @@ impl Pending {
     }
 
     pub(super) fn committed(&mut self, now: Moment, changes: Vec<Change>) {
-        let storm = Key::storm(&self.cdn);
+        let storm = Key::storm(&self.cdn, &self.monitor);
         for change in changes {
             match change {
                 Change::Begin(alert) if alert.key == storm => self.storm.set_said(Some(alert)),
@@ -182,7 +190,7 @@ impl Pending {
     fn storm_change(&mut self, now: Moment, held: usize) -> Option<Change> {
         let is_over = self.storm.is_over(now, held, self.clear);
         match self.storm.said() {
-            None if held > 0 => Some(Change::Begin(storm_alert(&self.cdn, held, now))),
+            None if held > 0 => Some(Change::Begin(storm_alert(&self.cdn, &self.monitor, held, now))),
             Some(alert) if is_over => Some(Change::End {
                 alert: alert.clone(),
                 ours: true,
@@ -195,7 +203,7 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::super::fold::fold;
-    use super::super::tests::cdn::{MAIN, down, seconds, wrong};
+    use super::super::tests::cdn::{FIRST, MAIN, down, seconds, wrong};
     use super::super::wrong::{Severity, Wrong};
     use super::*;
 
@@ -204,7 +212,7 @@ mod tests {
     }
 
     fn start() -> Pending {
-        Pending::resume(MAIN, Patience::default(), Vec::new(), true)
+        Pending::resume(MAIN, FIRST, Patience::default(), Vec::new(), true)
     }
 
     /// Everything said from one second to the next-to-last: `+key` and `-key`, the latter with a `?` when it was not
@@ -263,7 +271,7 @@ mod tests {
     #[test]
     fn a_key_that_was_triggered_before_a_restart_is_resolved_after_it() {
         let said = fold(MAIN, &one(), seconds(1)).alerts.into_values().collect();
-        let mut pending = Pending::resume(MAIN, Patience::default(), said, true);
+        let mut pending = Pending::resume(MAIN, FIRST, Patience::default(), said, true);
         assert_eq!(
             run(&mut pending, 100, 200, &Wrong::default(), &|_| false),
             [format!("-{NODE}")]
@@ -273,7 +281,7 @@ mod tests {
     #[test]
     fn what_still_fires_after_a_restart_is_repeated_by_one_of_several_and_not_by_one_alone() {
         let said: Vec<Alert> = fold(MAIN, &one(), seconds(1)).alerts.into_values().collect();
-        let resume = |has_peers| Pending::resume(MAIN, Patience::default(), said.clone(), has_peers);
+        let resume = |has_peers| Pending::resume(MAIN, FIRST, Patience::default(), said.clone(), has_peers);
         assert!(run(&mut resume(false), 100, 300, &one(), &all).is_empty());
         let mut one_of_several = resume(true);
         assert!(run(&mut one_of_several, 100, 110, &one(), &|_| false).is_empty());
@@ -301,14 +309,14 @@ mod tests {
         let first = run(&mut pending, 100, 111, &storm, &all);
         assert_eq!(first.len(), 21);
         assert_eq!(first[0], "+cdn/main/node/edge-40/down");
-        assert_eq!(first[20], "+cdn/main/monitor/storm");
+        assert_eq!(first[20], "+cdn/main/monitor/m1/storm");
         let held = pending.firing().find(|alert| alert.class == "storm").unwrap();
         assert_eq!(held.details["held_back"], 30);
         assert_eq!(run(&mut pending, 111, 170, &storm, &all).len(), 0);
         assert_eq!(run(&mut pending, 170, 230, &storm, &all).len(), 20);
         let last = run(&mut pending, 230, 400, &storm, &all);
         assert_eq!(last.len(), 11, "{last:?}");
-        assert_eq!(last[10], "-cdn/main/monitor/storm");
+        assert_eq!(last[10], "-cdn/main/monitor/m1/storm");
     }
 
     #[test]
@@ -325,16 +333,42 @@ mod tests {
     fn a_storm_alert_of_before_a_restart_ends() {
         let mut pending = Pending::resume(
             MAIN,
+            FIRST,
             Patience::default(),
-            vec![storm_alert(MAIN, 9, seconds(1))],
+            vec![storm_alert(MAIN, FIRST, 9, seconds(1))],
             true,
         );
         assert_eq!(pending.firing().count(), 1);
         assert_eq!(
             run(&mut pending, 100, 200, &Wrong::default(), &all),
-            ["-cdn/main/monitor/storm"]
+            ["-cdn/main/monitor/m1/storm"]
         );
         assert_eq!(pending.firing().count(), 0);
+    }
+
+    #[test]
+    fn a_storm_alert_of_a_release_that_named_no_monitor_ends() {
+        let mut old = storm_alert(MAIN, FIRST, 9, seconds(1));
+        old.key = serde_json::from_value("cdn/main/monitor/storm".into()).unwrap();
+        let mut pending = Pending::resume(MAIN, FIRST, Patience::default(), vec![old], true);
+        assert_eq!(
+            run(&mut pending, 100, 200, &Wrong::default(), &all),
+            ["-cdn/main/monitor/storm"]
+        );
+    }
+
+    #[test]
+    fn no_monitor_ends_the_storm_of_another() {
+        let storm = wrong((0..50).map(|n| down(&format!("edge-{n:02}"), &format!("site-{n}"))));
+        let storms = ["m1", "m2"].map(|monitor| {
+            let mut pending = Pending::resume(MAIN, monitor, Patience::default(), Vec::new(), true);
+            let said = run(&mut pending, 100, 120, &storm, &all);
+            said.last().cloned().unwrap()
+        });
+        assert_eq!(
+            storms,
+            ["+cdn/main/monitor/m1/storm", "+cdn/main/monitor/m2/storm"]
+        );
     }
 
     #[test]

@@ -23,10 +23,11 @@ pub(crate) struct AlertsConfig {
 }
 
 impl AlertsConfig {
-    /// What alerting is told, for this CDN.
-    pub(crate) fn for_cdn(&self, cdn: &str, has_peers: bool) -> AlertConfig {
+    /// What alerting is told, for this CDN and this monitor.
+    pub(crate) fn for_cdn(&self, cdn: &str, monitor: &str, has_peers: bool) -> AlertConfig {
         AlertConfig {
             cdn: cdn.to_owned(),
+            monitor: monitor.to_owned(),
             has_peers,
             patience: self.patience,
             pace: self.pace,

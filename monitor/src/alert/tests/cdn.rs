@@ -8,6 +8,9 @@ use crate::alert::wrong::{DOWN, NodeWrong, Severity, Wrong};
 
 pub(in crate::alert) const MAIN: &str = "main";
 
+/// The monitor that speaks.
+pub(in crate::alert) const FIRST: &str = "m1";
+
 pub(in crate::alert) fn seconds(count: u64) -> Moment {
     Moment::from_seconds(count)
 }

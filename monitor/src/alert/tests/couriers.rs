@@ -11,7 +11,7 @@ use redb::Database;
 use tempfile::TempDir;
 use testkit::{Chance, eventually, seed};
 
-use super::cdn::{MAIN, down, wrong};
+use super::cdn::{FIRST, MAIN, down, wrong};
 use super::memory::{Life, Mortal};
 use super::receiver::{Receiver, Treatment};
 use crate::alert::alertmanager::Alertmanager;
@@ -45,6 +45,7 @@ impl Machine {
     fn config(&self, pagerduty: Option<&Receiver>, alertmanager: Option<&Receiver>) -> AlertConfig {
         AlertConfig {
             cdn: MAIN.to_owned(),
+            monitor: FIRST.to_owned(),
             has_peers: false,
             patience: Patience {
                 pending: Duration::ZERO,

@@ -15,7 +15,7 @@ use prometheus::Registry;
 use serde_json::Value;
 use testkit::{Chance, seed};
 
-use super::cdn::{MAIN, down, wrong};
+use super::cdn::{FIRST, MAIN, down, wrong};
 use super::memory::{Disk, Life, Mortal};
 use crate::alert::firing::Patience;
 use crate::alert::fold::fold;
@@ -125,7 +125,7 @@ impl Monitor {
         let outbox = Arc::new(Outbox::open(Box::new(store), &names, metrics, now).unwrap());
         let sink = PagerDutySink::new(pagerduty.clone(), None);
         Monitor {
-            pending: Pending::resume(MAIN, PATIENCE, outbox.said(), has_peers),
+            pending: Pending::resume(MAIN, FIRST, PATIENCE, outbox.said(), has_peers),
             round: Round::new(Box::new(sink), outbox.clone(), PACE),
             outbox,
         }

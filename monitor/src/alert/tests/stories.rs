@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::Moment;
 use prometheus::Registry;
 
-use super::cdn::{MAIN, down, seconds, wrong};
+use super::cdn::{FIRST, MAIN, down, seconds, wrong};
 use super::memory::Disk;
 use crate::alert::alertmanager::{Alertmanager, AlertmanagerSink};
 use crate::alert::firing::Patience;
@@ -63,7 +63,7 @@ impl Monitor {
         let outbox = Outbox::open(Box::new(Disk::default()), &names, metrics, seconds(0)).unwrap();
         let outbox = Arc::new(outbox);
         Monitor {
-            pending: Pending::resume(MAIN, Patience::default(), Vec::new(), false),
+            pending: Pending::resume(MAIN, FIRST, Patience::default(), Vec::new(), false),
             round: Round::new(Box::new(sink), outbox.clone(), Pace::default()),
             outbox,
             world: Listener {
