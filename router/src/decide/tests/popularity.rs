@@ -103,12 +103,12 @@ fn five_steps(popularity: &[f64], chance: &mut Chance) -> (Vec<f64>, f64) {
     (told, part)
 }
 
-/// Of 40 runs with each exponent all came to 1.20 or less; of many more since, one stood at 1.26 after five steps. One ended at 1.28 as a title came to be spread in the last
-/// step. Of films 11.4 % of the load moved in the mean and 13.7 % at most; with Zipf's law 21.6 % and 26.0 %, as its
-/// largest title alone is one and a half of what an edge has.
+/// Of 40 runs with each exponent all came to 1.20 or less; of many more since, one stood at 1.26 after five steps. One
+/// ended at 1.28 as a title came to be spread in the last step. Of films 11.4 % of the load moved in the mean and 13.7 %
+/// at most; with Zipf's law 21.6 % and 26.0 %, as its largest title alone is one and a half of what an edge has.
 #[test]
 fn edges_even_out_in_five_steps_and_little_load_moves() {
-    // The same keys in every run: these bounds are of a sample, and now and then one lies beyond any that says something.
+    // The same keys in every run: the bounds are of a sample, and by chance one would lie beyond them now and then.
     let mut chance = Chance::named("edges even out");
     let mut at_last = Vec::new();
     for (exponent, most_moved) in [(0.9, 0.16), (1.0, 0.30)] {
