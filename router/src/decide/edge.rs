@@ -1,6 +1,8 @@
 //! In which order the edges of a site are right for a key: weighted rendezvous, but that some of the keys of a crowded
 //! edge skip it, and keys that are too much for one edge are spread over the first few.
 
+use std::cmp::Ordering;
+
 use model::node::EDGES_OF_SITE_MAX;
 use model::rendezvous::score;
 
@@ -27,7 +29,7 @@ pub(super) struct EdgeOrder {
 enum Skipping {
     /// Of many keys, this one or not.
     Keys,
-    /// Of the many clients of a key that everybody has, this one or not.
+    /// Of the many clients of a key that several nodes have or everybody asks for, this one or not.
     Clients(ClientPrefix),
     /// A large key, only if the small ones are not enough.
     LargeKeys,
@@ -70,30 +72,27 @@ pub(super) fn order<L: Listener>(
     let client = ClientPrefix::of(question.client);
     let key = question.key.hash();
     let large = world.large.spread(site, key);
+    let spread = large.unwrap_or(1).max(dispersion);
     let skipping = match (question.key, large) {
         (Key::Host(_), _) => Skipping::Clients(client),
+        (Key::Content(_), _) if spread > 1 => Skipping::Clients(client),
         (Key::Content(_), None) => Skipping::Keys,
         (Key::Content(_), Some(_)) => Skipping::LargeKeys,
     };
     let (mut candidates, mut by_prefix) = candidates(world, site, question, skipping, listener);
     let candidates = candidates.as_mut_slice();
-    // Equal scores (a draw that two nodes share) are ordered by hash, as in `rendezvous::rank`.
-    candidates.sort_unstable_by(|left, right| {
-        let skipped = |candidate: &Candidate| candidate.why == Why::Skipped;
-        skipped(left)
-            .cmp(&skipped(right))
-            .then(right.score.total_cmp(&left.score))
-            .then(left.hash.cmp(&right.hash))
-    });
-    let spread = large.unwrap_or(1).max(dispersion);
     if spread > 1 {
         by_prefix = true;
         listener.hear(|| Step::Spread {
             over: spread,
             hot: spread > dispersion,
         });
-        let kept = candidates.iter().filter(|one| one.why != Why::Skipped).count();
-        spread_out(&mut candidates[..spread.min(kept)], draw::own_order(client, key));
+        candidates.sort_unstable_by(by_score);
+        let (first, rest) = candidates.split_at_mut(spread.min(candidates.len()));
+        spread_out(first, draw::own_order(client, key));
+        rest.sort_unstable_by(in_turn);
+    } else {
+        candidates.sort_unstable_by(in_turn);
     }
     let mut nodes = Few::default();
     for candidate in candidates.iter() {
@@ -142,18 +141,30 @@ fn candidates<L: Listener>(
     (list, by_prefix)
 }
 
-/// Puts the first candidates in the order of a rendezvous of the client's own.
+/// Puts the nodes that share a key in the order of a rendezvous of the client's own. All of them have the key already, so
+/// a crowded one passes clients on to the others first.
 fn spread_out(first: &mut [Candidate], own_order: u64) {
     for candidate in &mut *first {
         candidate.score = score(own_order, candidate.hash, candidate.weight);
-        candidate.why = Why::Spread;
+        if candidate.why != Why::Skipped {
+            candidate.why = Why::Spread;
+        }
     }
-    first.sort_unstable_by(|left, right| {
-        right
-            .score
-            .total_cmp(&left.score)
-            .then(left.hash.cmp(&right.hash))
-    });
+    first.sort_unstable_by(in_turn);
+}
+
+/// The best first, and those that are skipped last.
+fn in_turn(left: &Candidate, right: &Candidate) -> Ordering {
+    let skipped = |candidate: &Candidate| candidate.why == Why::Skipped;
+    skipped(left).cmp(&skipped(right)).then(by_score(left, right))
+}
+
+/// The best first. Equal scores (a draw that two nodes share) are ordered by hash, as in `rendezvous::rank`.
+fn by_score(left: &Candidate, right: &Candidate) -> Ordering {
+    right
+        .score
+        .total_cmp(&left.score)
+        .then(left.hash.cmp(&right.hash))
 }
 
 fn node_step(
