@@ -251,13 +251,14 @@ mod tests {
     fn what_is_about_no_node_has_no_such_label() {
         let lost = Wrong {
             quorum_lost: Some("1 of 3".to_owned()),
-            ..wrong([down("edge-1", "ams"), down("edge-2", "ams")])
+            ..Wrong::default()
         };
+        let site = wrong([down("edge-1", "ams"), down("edge-2", "ams")]);
         let sink = sink(None);
-        let names: Vec<Value> = fold(MAIN, &lost, seconds(9))
-            .alerts
-            .values()
-            .map(|alert| serde_json::to_value(sink.posted(alert, seconds(9))).unwrap()["labels"].clone())
+        let names: Vec<Value> = [lost, site]
+            .iter()
+            .flat_map(|wrong| fold(MAIN, wrong, seconds(9)).alerts.into_values())
+            .map(|alert| serde_json::to_value(sink.posted(&alert, seconds(9))).unwrap()["labels"].clone())
             .collect();
         assert_eq!(
             names,

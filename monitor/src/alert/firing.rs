@@ -89,6 +89,8 @@ impl Firing {
         for (key, burning) in &mut self.burning {
             match wanted.alerts.get(key).or_else(|| wanted.inhibited.get(key)) {
                 Some(alert) => burning.renew(alert),
+                // What was not known to be well has all its time again once it is known.
+                None if wanted.is_blind => burning.unwanted_since = None,
                 None if since(&mut burning.unwanted_since, now) >= self.patience.clear => {
                     ended.push(burning.alert.clone());
                 }
@@ -273,6 +275,32 @@ mod tests {
         let ended = steps(&mut firing, 500, 561, ONE);
         assert_eq!(ended, ["cdn/main/node/edge-2/down"]);
         assert_eq!(names(&firing), ["node/edge-1/down"]);
+    }
+
+    #[test]
+    fn without_a_majority_nothing_begins_and_nothing_ends() {
+        let lost = |nodes: &[(&str, &str)]| super::super::wrong::Wrong {
+            quorum_lost: Some("1 of 3".to_owned()),
+            ..wrong(nodes.iter().map(|(node, site)| down(node, site)))
+        };
+        let blind = |firing: &mut Firing, seconds_of: std::ops::Range<u64>, nodes: &[(&str, &str)]| {
+            let wanted = |now| fold(MAIN, &lost(nodes), now);
+            let steps = seconds_of.map(seconds);
+            steps.flat_map(|now| firing.step(now, &wanted(now))).count()
+        };
+        let mut firing = nothing_fires();
+        steps(&mut firing, 100, 120, ONE);
+        steps(&mut firing, 120, 150, &[]);
+        assert_eq!(
+            blind(&mut firing, 150..400, &[]),
+            0,
+            "nobody knows that it is well"
+        );
+        assert_eq!(blind(&mut firing, 400..500, &[("edge-2", "iad")]), 0);
+        assert_eq!(names(&firing), ["monitor/quorum", "node/edge-1/down"]);
+        assert!(steps(&mut firing, 500, 550, ONE).is_empty());
+        let ended = steps(&mut firing, 550, 611, &[]);
+        assert_eq!(ended, ["cdn/main/monitor/quorum", "cdn/main/node/edge-1/down"]);
     }
 
     #[test]

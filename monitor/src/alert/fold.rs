@@ -64,6 +64,9 @@ pub(crate) struct Wanted {
     pub(crate) alerts: BTreeMap<Key, Alert>,
     /// True as well, but said by their site's alert: none of them begins, and one that began before does not end.
     pub(crate) inhibited: BTreeMap<Key, Alert>,
+    /// The monitors have no majority, and nobody knows how nodes and sites are: nothing begins or ends but the alert that
+    /// says so.
+    pub(crate) is_blind: bool,
 }
 
 impl Wanted {
@@ -80,6 +83,12 @@ impl Wanted {
 /// `now` is when that began which has no beginning of its own.
 pub(crate) fn fold(cdn: &str, wrong: &Wrong, now: Moment) -> Wanted {
     let mut wanted = Wanted::default();
+    if let Some(cause) = &wrong.quorum_lost {
+        let alert = quorum_alert(cdn, cause, now);
+        wanted.alerts.insert(alert.key.clone(), alert);
+        wanted.is_blind = true;
+        return wanted;
+    }
     let sites = sites_wrong(wrong);
     let is_covered = |site: &str, check: &str| sites.contains_key(&(site, check));
     for ((site, check), nodes) in &sites {
@@ -90,10 +99,6 @@ pub(crate) fn fold(cdn: &str, wrong: &Wrong, now: Moment) -> Wanted {
     for node in &wrong.nodes {
         let said_by_site = is_covered(&node.site, DOWN) || is_covered(&node.site, &node.check);
         wanted.put(node_alert(cdn, node), said_by_site);
-    }
-    if let Some(cause) = &wrong.quorum_lost {
-        let alert = quorum_alert(cdn, cause, now);
-        wanted.alerts.insert(alert.key.clone(), alert);
     }
     wanted
 }

@@ -43,7 +43,7 @@ use redb::Database;
 use self::alertmanager::{Alertmanager, AlertmanagerSink};
 use self::courier::{Courier, Leaving};
 use self::firing::Patience;
-use self::fold::{Alert, Wanted, fold};
+use self::fold::{Alert, fold};
 use self::metrics::AlertMetrics;
 use self::outbox::Outbox;
 use self::outbox::store::{RedbStore, Store};
@@ -150,15 +150,12 @@ impl Alerts {
     }
 
     /// To be called once a second with what is wrong, but not before anything is known: what is not wrong is well, as long
-    /// as a majority of monitors says so. Without one nothing ends.
+    /// as a majority of monitors says so. Without one nothing begins or ends but the alert that says so.
     ///
     /// `responsible` says whether it is this monitor's task to tell of a key.
     pub(crate) fn evaluate(&self, now: Moment, wrong: &Wrong, responsible: &dyn Fn(&str) -> bool) {
         let mut state = self.state.lock();
-        let mut wanted = fold(&self.cdn, wrong, now);
-        if wrong.quorum_lost.is_some() {
-            keep_what_fires(&mut wanted, &state.pending);
-        }
+        let wanted = fold(&self.cdn, wrong, now);
         let changes = state.pending.evaluate(now, &wanted, responsible);
         if !changes.is_empty() {
             // What is queued outlives this process, whose own clock is no other's.
@@ -197,14 +194,5 @@ impl Alerts {
         let firing: Vec<Alert> = pending.firing().cloned().collect();
         self.metrics.set_firing(&firing);
         *self.firing.lock() = Arc::new(firing);
-    }
-}
-
-/// Nobody knows any more whether it is so: it goes on, and does not begin.
-fn keep_what_fires(wanted: &mut Wanted, pending: &Pending) {
-    for alert in pending.firing() {
-        if !wanted.alerts.contains_key(&alert.key) {
-            wanted.inhibited.insert(alert.key.clone(), alert.clone());
-        }
     }
 }

@@ -90,7 +90,7 @@ impl Pending {
         let ended = self.firing.step(now, wanted);
         self.remember_ended(now, ended);
         self.notice_elsewhere(responsible);
-        let mut changes = self.ends(responsible);
+        let mut changes = self.ends(wanted, responsible);
         changes.extend(self.begins(now, wanted, responsible));
         changes
     }
@@ -145,13 +145,14 @@ impl Pending {
         }
     }
 
-    fn ends(&self, responsible: &dyn Fn(&str) -> bool) -> Vec<Change> {
+    /// What another monitor may have triggered waits while nobody knows whether it has begun again.
+    fn ends(&self, wanted: &Wanted, responsible: &dyn Fn(&str) -> bool) -> Vec<Change> {
         let ours = self
             .said
             .values()
             .filter(|alert| !self.firing.contains(&alert.key));
         let inherited = self.ended.values().map(|(alert, _)| alert);
-        let inherited = inherited.filter(|alert| responsible(alert.key.as_str()));
+        let inherited = inherited.filter(|alert| !wanted.is_blind && responsible(alert.key.as_str()));
         let end = |alert: &Alert, ours| Change::End {
             alert: alert.clone(),
             ours,
@@ -183,7 +184,9 @@ impl Pending {
             .filter(|key| wanted.alerts.contains_key(key) && responsible(key.as_str()))
             .filter_map(|key| self.said.get(key).cloned().map(Change::Repeat));
         changes.extend(repeats.take(most - allowed));
-        changes.extend(self.storm_change(now, held));
+        if !wanted.is_blind {
+            changes.extend(self.storm_change(now, held));
+        }
         changes
     }
 
@@ -276,6 +279,44 @@ mod tests {
             run(&mut pending, 100, 200, &Wrong::default(), &|_| false),
             [format!("-{NODE}")]
         );
+    }
+
+    #[test]
+    fn a_monitor_that_starts_alone_resolves_nothing_until_there_is_a_majority() {
+        let said: Vec<Alert> = fold(MAIN, &one(), seconds(1)).alerts.into_values().collect();
+        let mut pending = Pending::resume(MAIN, FIRST, Patience::default(), said, true);
+        let lost = Wrong {
+            quorum_lost: Some("1 of 3".to_owned()),
+            ..Wrong::default()
+        };
+        assert_eq!(
+            run(&mut pending, 100, 500, &lost, &all),
+            ["+cdn/main/monitor/quorum"]
+        );
+        assert_eq!(
+            run(&mut pending, 500, 700, &one(), &all),
+            [format!("={NODE}"), "-cdn/main/monitor/quorum".to_owned()]
+        );
+        assert_eq!(
+            run(&mut pending, 700, 900, &Wrong::default(), &all),
+            [format!("-{NODE}")]
+        );
+    }
+
+    #[test]
+    fn a_storm_is_not_over_because_nobody_sees_it() {
+        let storm = wrong((0..50).map(|n| down(&format!("edge-{n:02}"), &format!("site-{n}"))));
+        let mut pending = start();
+        assert_eq!(run(&mut pending, 100, 120, &storm, &all).len(), 21);
+        let lost = Wrong {
+            quorum_lost: Some("1 of 3".to_owned()),
+            ..storm.clone()
+        };
+        assert_eq!(
+            run(&mut pending, 120, 400, &lost, &all),
+            ["+cdn/main/monitor/quorum"]
+        );
+        assert_eq!(run(&mut pending, 400, 401, &storm, &all).len(), 20);
     }
 
     #[test]

@@ -56,6 +56,6 @@ pub(crate) struct Wrong {
     pub(crate) nodes: Vec<NodeWrong>,
     /// How many nodes are watched at each site, well or not.
     pub(crate) sites: BTreeMap<String, usize>,
-    /// Why the monitors have no majority, when they have none.
+    /// Why the monitors have no majority, when they have none. What is said of nodes is then worth nothing.
     pub(crate) quorum_lost: Option<String>,
 }

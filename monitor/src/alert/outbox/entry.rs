@@ -31,6 +31,7 @@ pub(crate) struct Entry {
     pub(crate) action: Action,
     /// A resolve carries the alert as it was triggered: some receivers know an alert by all of it.
     pub(crate) alert: Alert,
+    /// By the wall clock, like `next_try`: no other goes on over restarts.
     #[serde(with = "milliseconds")]
     pub(crate) queued_at: Moment,
     /// How often sending it began. One that began may have arrived.
@@ -40,6 +41,16 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// Whether it was put off: until then it is due whatever the clock says, which may have been set back.
+    pub(crate) fn was_put_off(&self) -> bool {
+        self.next_try != self.queued_at
+    }
+
+    /// Whether sending it began, or was put off because it could not.
+    pub(crate) fn was_tried(&self) -> bool {
+        self.attempts > 0 || self.was_put_off()
+    }
+
     pub(crate) fn key(&self) -> &Key {
         &self.alert.key
     }

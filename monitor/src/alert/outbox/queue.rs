@@ -130,9 +130,7 @@ impl Queue {
             if !met.insert(entry.key()) {
                 continue;
             }
-            // What was never put off is due whatever the clock says: it may have been set back since.
-            let was_put_off = entry.next_try != entry.queued_at;
-            if entry.next_try <= now || !was_put_off || entry.next_try.since(now) > LONGEST_PUT_OFF {
+            if entry.next_try <= now || !entry.was_put_off() || entry.next_try.since(now) > LONGEST_PUT_OFF {
                 return Next::Send(Box::new(entry.clone()));
             }
             earliest = Some(earliest.map_or(entry.next_try, |at| at.min(entry.next_try)));
@@ -140,14 +138,15 @@ impl Queue {
         earliest.map_or(Next::Nothing, Next::Wait)
     }
 
-    /// What has waited for a day. The trigger of an alert that still fires stays: it is late, but it is true.
+    /// What has waited for a day. The trigger of an alert that still fires stays: it is late, but it is true. So does what
+    /// was never tried, however old a clock that was set forward makes it.
     pub(super) fn expire(&mut self, now: Moment) -> Vec<Left> {
         let mut later = HashSet::new();
         let mut expired = Vec::new();
         for entry in self.entries.values().rev() {
             let is_last = later.insert(entry.key());
             let still_fires = is_last && entry.action == Action::Trigger;
-            if now.since(entry.queued_at) > GIVE_UP_AFTER && !still_fires {
+            if now.since(entry.queued_at) > GIVE_UP_AFTER && !still_fires && entry.was_tried() {
                 expired.push(entry.sequence);
             }
         }

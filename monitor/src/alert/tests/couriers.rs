@@ -157,6 +157,20 @@ fn while_too_few_monitors_count_nothing_ends_also_after_a_restart() {
 }
 
 #[test]
+fn a_wall_clock_that_was_set_since_the_start_delays_and_loses_nothing() {
+    let (minute, day) = (Duration::from_secs(60), Duration::from_secs(24 * 60 * 60));
+    for monitors_clock in [now() + 30 * minute, now() - 2 * day] {
+        let (machine, receiver) = (Machine::new(), Receiver::following([]));
+        let alerts = machine.start(machine.config(Some(&receiver), None));
+        alerts.evaluate(monitors_clock, &wrong([down("edge-1", "ams")]), &|_| true);
+        eventually(SOON, || receiver.accepted().len() == 1);
+        alerts.evaluate(monitors_clock, &Wrong::default(), &|_| true);
+        eventually(SOON, || receiver.accepted().len() == 2);
+        alerts.close();
+    }
+}
+
+#[test]
 fn a_receiver_that_fails_in_every_way_gets_everything_in_order_in_the_end() {
     let machine = Machine::new();
     let receiver = Receiver::following([
