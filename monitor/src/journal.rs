@@ -19,6 +19,14 @@ const KEPT: usize = 10_000;
 /// Batches that wait for the store. Beyond it, happenings are remembered until the next restart only.
 const WAITING: usize = 256;
 
+/// Numbers that are put aside on disk before they are given out: none is given out twice, even when the last happenings
+/// are lost. Eight times what a CDN of a thousand nodes that all fell and rose needs while the disk is late.
+const PUT_ASIDE: u64 = 32_768;
+
+/// The first number that no process has put aside, under [`NEXT`].
+const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("happening_numbers");
+const NEXT: &str = "next";
+
 /// By number.
 const HAPPENINGS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("happenings");
 
@@ -72,23 +80,30 @@ impl Happening {
 /// A happening with its number.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Numbered {
-    /// Grows with each happening of this monitor, over restarts too.
+    /// Grows with each happening of this monitor, over restarts too; after one it leaps.
     pub(crate) number: u64,
     #[serde(flatten)]
     pub(crate) happening: Happening,
 }
 
+impl Numbered {
+    fn is_of(&self, node: Option<&str>) -> bool {
+        node.is_none_or(|node| self.happening.node.as_deref() == Some(node))
+    }
+}
+
 /// The last happenings.
 pub(crate) struct Journal {
-    last: Mutex<Last>,
+    memory: Mutex<Memory>,
     /// Until it is closed.
     keeper: Mutex<Option<Keeper>>,
 }
 
-/// What is remembered, the oldest first, and the number of what comes next.
-struct Last {
-    happenings: VecDeque<Numbered>,
-    next: u64,
+struct Memory {
+    /// The oldest first.
+    last: VecDeque<Numbered>,
+    /// What the next one gets.
+    next_number: u64,
 }
 
 /// Who waits for the store's disk, which nobody else has to.
@@ -106,25 +121,19 @@ struct Batch {
 impl Journal {
     /// Reads what is kept, and starts the thread that keeps what comes.
     ///
-    /// What a killed process gave out last is not kept, and none of its numbers may come again: they begin anew from
-    /// the milliseconds since the Unix epoch, which no process has used up that began earlier and had less than a
-    /// happening each.
-    ///
     /// # Errors
     ///
     /// What the store says.
-    pub(crate) fn open(database: Arc<Database>, now: Moment) -> Result<Journal, redb::Error> {
-        let happenings = read(&database)?;
-        let after_last = happenings.back().map_or(0, |newest| newest.number + 1);
+    pub(crate) fn open(database: Arc<Database>) -> Result<Journal, redb::Error> {
+        let memory = read(&database)?;
+        let put_aside = memory.next_number + PUT_ASIDE;
+        put_aside_before(&database, put_aside)?;
         let (batches, waiting) = sync_channel(WAITING);
         let thread = thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || keep(&database, &waiting))?;
+            .spawn(move || keep(&database, &waiting, put_aside))?;
         Ok(Journal {
-            last: Mutex::new(Last {
-                happenings,
-                next: after_last.max(now.0),
-            }),
+            memory: Mutex::new(memory),
             keeper: Mutex::new(Some(Keeper { batches, thread })),
         })
     }
@@ -154,44 +163,47 @@ impl Journal {
     }
 
     fn remember(&self, happenings: Vec<Happening>) -> Batch {
-        let mut last = self.last.lock();
-        let numbered: Vec<Numbered> = (last.next..)
+        let mut memory = self.memory.lock();
+        let numbered: Vec<Numbered> = (memory.next_number..)
             .zip(happenings)
             .map(|(number, happening)| Numbered { number, happening })
             .collect();
-        last.next += numbered.len() as u64;
-        let last = &mut last.happenings;
+        memory.next_number += numbered.len() as u64;
+        let last = &mut memory.last;
         last.extend(numbered.iter().cloned());
         let surplus = last.len().saturating_sub(KEPT);
         let forgotten = last.drain(..surplus).map(|oldest| oldest.number).collect();
         Batch { numbered, forgotten }
     }
 
-    /// Happenings, of `node` if one is named, `limit` at most, the oldest first: those that follow `after`, or else the
-    /// newest.
-    pub(crate) fn some(&self, after: Option<u64>, node: Option<&str>, limit: usize) -> Vec<Numbered> {
-        let last = &self.last.lock().happenings;
-        let is_wanted = |one: &&Numbered| node.is_none_or(|node| one.happening.node.as_deref() == Some(node));
-        if let Some(after) = after {
-            let first = last.partition_point(|one| one.number <= after);
-            return last
-                .range(first..)
-                .filter(is_wanted)
-                .take(limit)
-                .cloned()
-                .collect();
-        }
-        let mut newest: Vec<Numbered> = last.iter().rev().filter(is_wanted).take(limit).cloned().collect();
-        newest.reverse();
-        newest
+    /// The first happenings after the one of this number, of `node` if one is named, `limit` at most, the oldest first:
+    /// whoever asks on from the last of them misses none.
+    pub(crate) fn after(&self, number: u64, node: Option<&str>, limit: usize) -> Vec<Numbered> {
+        let last = &self.memory.lock().last;
+        let from = last.partition_point(|one| one.number <= number);
+        let wanted = last.range(from..).filter(|one| one.is_of(node));
+        wanted.take(limit).cloned().collect()
+    }
+
+    /// The newest happenings, of `node` if one is named, `limit` at most, the oldest first.
+    pub(crate) fn newest(&self, node: Option<&str>, limit: usize) -> Vec<Numbered> {
+        let last = &self.memory.lock().last;
+        let wanted = last.iter().rev().filter(|one| one.is_of(node));
+        let mut found: Vec<Numbered> = wanted.take(limit).cloned().collect();
+        found.reverse();
+        found
     }
 }
 
-fn read(database: &Database) -> Result<VecDeque<Numbered>, redb::Error> {
+fn read(database: &Database) -> Result<Memory, redb::Error> {
     let writing = database.begin_write()?;
     writing.open_table(HAPPENINGS)?;
+    let put_aside = writing
+        .open_table(NUMBERS)?
+        .get(NEXT)?
+        .map_or(1, |next| next.value());
     writing.commit()?;
-    let mut last = VecDeque::new();
+    let mut last: VecDeque<Numbered> = VecDeque::new();
     let reading = database.begin_read()?;
     for entry in reading.open_table(HAPPENINGS)?.iter()?.rev().take(KEPT) {
         let (number, value) = entry?;
@@ -203,13 +215,34 @@ fn read(database: &Database) -> Result<VecDeque<Numbered>, redb::Error> {
             });
         }
     }
-    Ok(last)
+    let after_last = last.back().map_or(1, |newest| newest.number + 1);
+    Ok(Memory {
+        last,
+        next_number: after_last.max(put_aside),
+    })
+}
+
+/// Notes, durably, that numbers before `next` may be given out by this process and by none that comes after it.
+fn put_aside_before(database: &Database, next: u64) -> Result<(), redb::Error> {
+    let writing = database.begin_write()?;
+    writing.open_table(NUMBERS)?.insert(NEXT, next)?;
+    writing.commit()?;
+    Ok(())
 }
 
 /// Until the journal is closed or dropped.
-fn keep(database: &Database, batches: &Receiver<Batch>) {
+fn keep(database: &Database, batches: &Receiver<Batch>, mut put_aside: u64) {
     for batch in batches {
-        if let Err(error) = store(database, &batch) {
+        let result = store(database, &batch).and_then(|()| {
+            let newest = batch.numbered.last().map_or(0, |newest| newest.number);
+            // While half of them is left, nobody has to wait for more.
+            if newest + PUT_ASIDE / 2 >= put_aside {
+                put_aside_before(database, newest + PUT_ASIDE)?;
+                put_aside = newest + PUT_ASIDE;
+            }
+            Ok(())
+        });
+        if let Err(error) = result {
             tracing::error!(%error, "the journal cannot be written; a restart will not know what happened now");
         }
     }
@@ -258,46 +291,74 @@ mod tests {
         }
     }
 
+    fn numbers(found: &[Numbered]) -> Vec<u64> {
+        found.iter().map(|one| one.number).collect()
+    }
+
     #[test]
     fn happenings_are_numbered_over_restarts_and_the_oldest_go() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("monitor.redb");
-        let open = |now| Journal::open(Arc::new(Database::create(&path).unwrap()), Moment(now)).unwrap();
-        let numbers = |journal: &Journal, after, limit| -> Vec<u64> {
-            let some = journal.some(after, None, limit);
-            some.iter().map(|one| one.number).collect()
-        };
-        let first = open(1);
+        let open = || Arc::new(Database::create(&path).unwrap());
+        let numbers = |journal: &Journal| numbers(&journal.newest(None, usize::MAX));
+        let first = Journal::open(open()).unwrap();
         first.record(vec![happening("a"), happening("b")]);
         first.record(vec![happening("a")]);
-        assert_eq!(numbers(&first, None, 100), [1, 2, 3]);
-        assert_eq!(first.some(None, Some("a"), 1)[0].number, 3);
-        assert_eq!(first.some(Some(0), Some("a"), 1)[0].number, 1);
+        assert_eq!(numbers(&first), [1, 2, 3]);
         first.close();
         drop(first);
-        let second = open(2);
+        let second = Journal::open(open()).unwrap();
+        assert_eq!(numbers(&second), [1, 2, 3]);
         second.record(vec![happening("c"); KEPT]);
-        assert_eq!(numbers(&second, None, usize::MAX).len(), KEPT);
-        assert_eq!(numbers(&second, None, usize::MAX)[0], 4);
-        assert_eq!(numbers(&second, None, 2), [10_002, 10_003]);
-        // Whoever asks for what follows the last that it knows misses nothing.
-        assert_eq!(numbers(&second, Some(7), 2), [8, 9]);
-        assert_eq!(numbers(&second, Some(10_001), 10), [10_002, 10_003]);
+        let (kept, from) = (numbers(&second), 1 + PUT_ASIDE);
+        assert!(
+            kept.iter().copied().eq(from..from + KEPT as u64),
+            "{:?}",
+            kept.first()
+        );
     }
 
     #[test]
-    fn no_number_that_a_killed_process_gave_out_comes_again() {
+    fn whoever_asks_on_from_the_last_number_misses_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Arc::new(Database::create(folder.path().join("monitor.redb")).unwrap());
+        let journal = Journal::open(database).unwrap();
+        let nodes = ["a", "b", "a", "a", "b"];
+        journal.record(nodes.map(happening).to_vec());
+        assert_eq!(numbers(&journal.after(0, None, 2)), [1, 2]);
+        assert_eq!(numbers(&journal.after(2, None, 2)), [3, 4]);
+        assert_eq!(numbers(&journal.after(4, None, 2)), [5]);
+        assert!(journal.after(5, None, 2).is_empty());
+        assert_eq!(numbers(&journal.after(1, Some("a"), 1)), [3]);
+        assert_eq!(numbers(&journal.newest(None, 2)), [4, 5]);
+        assert_eq!(numbers(&journal.newest(Some("a"), 2)), [3, 4]);
+    }
+
+    #[test]
+    fn no_number_is_given_twice_whatever_a_crash_loses() {
         let folder = tempfile::tempdir().unwrap();
         let (path, copy) = (folder.path().join("monitor.redb"), folder.path().join("copy"));
-        let killed = Journal::open(Arc::new(Database::create(&path).unwrap()), Moment(1_000)).unwrap();
-        // Before anything happened, as the disk has it when the machine fails.
+        let journal = Journal::open(Arc::new(Database::create(&path).unwrap())).unwrap();
+        let given = |journal: &Journal| journal.newest(None, 1)[0].number;
+        journal.record(vec![happening("edge-1"); 1000]);
+        // As a crash finds it: what was recorded is on disk or is not.
         std::fs::copy(&path, &copy).unwrap();
-        killed.record(vec![happening("a"), happening("b")]);
-        let last = killed.some(None, None, 1)[0].number;
-        let later = Journal::open(Arc::new(Database::create(&copy).unwrap()), Moment(2_000)).unwrap();
-        later.record(vec![happening("c")]);
-        let missed = later.some(Some(last), None, 10);
-        assert_eq!((missed.len(), missed[0].number), (1, 2_000));
+        let later = Journal::open(Arc::new(Database::create(&copy).unwrap())).unwrap();
+        later.record(vec![happening("edge-1")]);
+        assert!(given(&later) > given(&journal));
+    }
+
+    #[test]
+    fn more_numbers_are_put_aside_before_they_run_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("monitor.redb");
+        let database = Arc::new(Database::create(&path).unwrap());
+        let journal = Journal::open(Arc::clone(&database)).unwrap();
+        journal.record(vec![happening("edge-1"); PUT_ASIDE as usize]);
+        journal.close();
+        let reading = database.begin_read().unwrap().open_table(NUMBERS).unwrap();
+        let put_aside = reading.get(NEXT).unwrap().unwrap().value();
+        assert_eq!(put_aside, 2 * PUT_ASIDE);
     }
 
     #[test]
@@ -305,17 +366,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, copy) = (folder.path().join("monitor.redb"), folder.path().join("copy"));
         let database = Arc::new(Database::create(&path).unwrap());
-        let journal = Journal::open(Arc::clone(&database), Moment(1)).unwrap();
+        let journal = Journal::open(Arc::clone(&database)).unwrap();
         for nth in 0..50 {
             journal.record(vec![happening(&format!("edge-{nth}"))]);
         }
         journal.close();
         // As a crash finds it: nobody has put the store away.
         std::fs::copy(&path, &copy).unwrap();
-        let later = Journal::open(Arc::new(Database::create(&copy).unwrap()), Moment(1)).unwrap();
-        assert_eq!(later.some(None, None, 100).len(), 50);
+        let later = Journal::open(Arc::new(Database::create(&copy).unwrap())).unwrap();
+        assert_eq!(later.newest(None, 100).len(), 50);
         journal.record(vec![happening("late")]);
-        let late = journal.some(Some(50), None, 100);
-        assert_eq!(late.len(), 1, "it is remembered still");
+        assert_eq!(journal.after(50, None, 100).len(), 1, "it is remembered still");
     }
 }

@@ -195,7 +195,7 @@ impl Ready {
         let metrics = BoardMetrics::register(&registry).map_err(counted)?;
         let stats =
             Arc::new(Stats::open(Arc::clone(&database), &registry).map_err(failed("the statistics"))?);
-        let journal = Journal::open(Arc::clone(&database), clock.now())
+        let journal = Journal::open(Arc::clone(&database))
             .map_err(|error| Failure::running("the journal cannot be opened", error))?;
         let alerts = Alerts::open(
             config

@@ -23,7 +23,8 @@ const MOST: usize = 1000;
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
-    /// Only what came after the event of this number, the first that did. Without it, the newest.
+    /// Only what came after the event of this number, of more than `limit` the first: whoever asks again with the last
+    /// number misses none of those that are kept, the last 10000. Without it, the newest.
     after: Option<u64>,
     /// Only of this node.
     node: Option<String>,
@@ -56,6 +57,10 @@ pub(super) async fn show(
         let what = format!("limit is {limit}, expected 1 to {MOST}");
         return Err(Problem::new(StatusCode::BAD_REQUEST, what));
     }
-    let events = room.journal.some(wanted.after, wanted.node.as_deref(), limit);
+    let node = wanted.node.as_deref();
+    let events = match wanted.after {
+        Some(number) => room.journal.after(number, node, limit),
+        None => room.journal.newest(node, limit),
+    };
     Ok(Json(Events { events }))
 }

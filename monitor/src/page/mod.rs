@@ -77,7 +77,7 @@ pub(crate) async fn show(State(room): State<Arc<Room>>) -> Response {
         published,
         now,
         nodes: gathered.await.unwrap_or_default(),
-        events: room.journal.some(None, None, usize::MAX),
+        events: room.journal.newest(None, usize::MAX),
         firing: room.alerts.firing(),
     };
     let fields = [

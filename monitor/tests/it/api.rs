@@ -58,6 +58,17 @@ fn every_answer_says_what_it_is() {
         ]
     );
     assert!(described["components"]["schemas"]["NodeView"]["properties"]["state"].is_object());
+    for (path, method, refusals) in [
+        ("/v1/events", "get", &["400"][..]),
+        ("/v1/heartbeat", "post", &["401", "503"]),
+        ("/v1/stats/nodes/{node}", "get", &["400", "404", "500"]),
+        ("/v1/stats/sites/{site}", "get", &["400", "404", "500"]),
+        ("/v1/stream", "get", &["400"]),
+    ] {
+        let responses = described["paths"][path][method]["responses"].as_object().unwrap();
+        let described: Vec<&String> = responses.keys().filter(|status| *status != "200").collect();
+        assert_eq!(described, refusals, "{path}");
+    }
 }
 
 #[test]
@@ -69,6 +80,7 @@ fn what_cannot_be_answered_is_a_problem_that_says_so() {
         ("/v1/events?limit=0", 400, "limit is 0"),
         ("/v1/events?limit=many", 400, "limit"),
         ("/v1/events?colour=red", 400, "colour"),
+        ("/v1/stream?colour=red", 400, "colour"),
         ("/v1/stats/nodes/edge-x", 404, "no node \"edge-x\" is watched"),
         (
             "/v1/stats/nodes/edge-ams-1?from=9&to=8",

@@ -5,7 +5,7 @@ use testkit::process::{Binary, run_to_end};
 use crate::{EDGE, PATIENCE, api, await_all_well, await_merged, await_state, json, transitions, watched};
 
 #[test]
-fn a_monitor_that_is_killed_remembers_what_happened() {
+fn a_monitor_that_ends_remembers_what_happened() {
     let mut cdn = watched().edges("ams", 2).start();
     await_all_well(&cdn);
     cdn.daemon_mut(EDGE).kill9();
@@ -26,6 +26,33 @@ fn a_monitor_that_is_killed_remembers_what_happened() {
         .map(|event| event["number"].as_u64().unwrap())
         .collect();
     assert!(numbers.is_sorted_by(|left, right| left < right), "{numbers:?}");
+}
+
+#[test]
+fn a_monitor_that_is_killed_gives_no_number_twice() {
+    let mut cdn = watched().edges("ams", 2).start();
+    await_all_well(&cdn);
+    let newest = json(&cdn, "monitor-1", "/v1/events?limit=1")["events"][0]["number"]
+        .as_u64()
+        .unwrap();
+    cdn.daemon_mut("monitor-1").kill9();
+    cdn.daemon_mut("monitor-1").launch_again();
+    cdn.daemon_mut("monitor-1").await_ready();
+    // Whoever has read up to the last number before finds all that comes after the start.
+    testkit::eventually(PATIENCE, || {
+        let after = json(
+            &cdn,
+            "monitor-1",
+            &format!("/v1/events?after={newest}&node={EDGE}"),
+        );
+        let events = after["events"].as_array().unwrap();
+        let is_well = |event: &serde_json::Value| event["scope"] == "merged" && event["to"] == "up";
+        if events.iter().any(is_well) {
+            Ok(())
+        } else {
+            Err(format!("after {newest}: {after}"))
+        }
+    });
 }
 
 #[test]
