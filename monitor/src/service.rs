@@ -1,6 +1,5 @@
 //! From a configuration to a monitor at work, and back to silence: configure → build → run → drain.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -13,10 +12,9 @@ use daemon::connect::Trust;
 use daemon::follow::{Follow, Follower, Opened, Pace};
 use daemon::process::Failure;
 use daemon::signals::{Signal, Signals};
-use model::{Moment, Snapshot};
+use model::Snapshot;
 use parking_lot::Mutex;
 use prometheus::Registry;
-use redb::Database;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
@@ -185,7 +183,7 @@ impl Ready {
             .map_err(|error| Failure::running("no runtime can be started", error))?;
         let _inside = runtime.enter();
 
-        let clock = Clock::starting_at(Moment(daemon::clock::now_millis()));
+        let clock = Clock::start();
         let snapshot = snapshots
             .latest
             .lock()
@@ -275,8 +273,15 @@ impl Ready {
             .map_err(|error| Failure::running("the snapshot is not followed", error))?;
         let (stats_ending, stats_ended) = std::sync::mpsc::sync_channel(1);
         let store_is_closed = Arc::new(AtomicBool::new(false));
-        let kept = (stats, database, config.state.clone());
-        let stats = write_minutes(kept, Arc::clone(&store_is_closed), clock, stats_ended)
+        let look = {
+            let (is_closed, state) = (Arc::clone(&store_is_closed), config.state.clone());
+            move || {
+                if store::wants_to_be_opened_anew(&database, &state) {
+                    is_closed.store(true, Ordering::Relaxed);
+                }
+            }
+        };
+        let stats = write_minutes(stats, clock, look, stats_ended)
             .map_err(|error| Failure::running("the statistics are not written", error))?;
         readiness.set(true, "watching");
         tracing::info!(http = ?config.listen.http, https = ?config.listen.https, nodes = snapshot.nodes.len(), "watching");
@@ -315,9 +320,9 @@ async fn hand_on<T>(mut from: mpsc::Receiver<T>, events: mpsc::Sender<Event>, ev
 
 /// Writes closed minutes, on a thread that may wait for its disk, until it is told to end.
 fn write_minutes(
-    (stats, database, state): (Arc<Stats>, Arc<Database>, PathBuf),
-    store_is_closed: Arc<AtomicBool>,
+    stats: Arc<Stats>,
     clock: Clock,
+    while_it_fails: impl Fn() + Send + 'static,
     ended: std::sync::mpsc::Receiver<()>,
 ) -> std::io::Result<JoinHandle<()>> {
     thread::Builder::new()
@@ -334,8 +339,8 @@ fn write_minutes(
                     }
                     Err(_) => {}
                 }
-                if problem.is_some() && store::wants_to_be_opened_anew(&database, &state) {
-                    store_is_closed.store(true, Ordering::Relaxed);
+                if problem.is_some() {
+                    while_it_fails();
                 }
                 if last {
                     return;

@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use daemon::clock::Steady;
 use model::health::{Ballot, Merged, Standing, View, merge};
 use model::{Moment, Snapshot};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 use views::{Heard, Told};
 
 use crate::decide::{Availability, Controls, Fleet, Health};
@@ -191,12 +192,6 @@ impl Owner {
         Some(world)
     }
 
-    /// What it was told last.
-    #[cfg(test)]
-    pub(crate) fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
-    }
-
     /// What monitors together say, to be kept over a restart.
     pub(crate) fn merged(&self) -> &Arc<Merged> {
         &self.merged
@@ -212,9 +207,8 @@ pub(crate) async fn run(
 ) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The wall clock at the start, and from then on as long as has passed: one that is set back meanwhile would make a
-    // dead monitor look fresh and stop what is steered by load.
-    let (began, started) = (Moment(daemon::clock::now_millis()), Instant::now());
+    // A wall clock that is set back would make a dead monitor look fresh, and stop what is steered by load.
+    let clock = Steady::start();
     let mut kept = Arc::clone(owner.merged());
     let mut writing: Option<JoinHandle<()>> = None;
     loop {
@@ -228,7 +222,7 @@ pub(crate) async fn run(
         if first.is_some() {
             tokio::time::sleep(COALESCE).await;
         }
-        let now = began + started.elapsed();
+        let now = Moment(clock.now_millis());
         let rest = std::iter::from_fn(|| messages.try_recv().ok()).take(BATCH);
         for message in first.into_iter().chain(rest) {
             owner.take(now, message);

@@ -24,7 +24,7 @@ mod edge;
 mod explain;
 mod few;
 mod fleet;
-pub(crate) mod large_keys;
+mod large_keys;
 mod question;
 mod service;
 mod site;
@@ -40,6 +40,8 @@ pub(crate) use draw::{PREFIX_BITS_V4, PREFIX_BITS_V6};
 pub(crate) use explain::Step;
 pub(crate) use fleet::{EdgeId, Fleet, ServiceId, SiteId};
 pub(crate) use large_keys::Tally;
+#[cfg(test)]
+pub(crate) use large_keys::{LargeKeys, SiteAbility};
 pub(crate) use question::{Evidence, Family, Key, Question};
 pub(crate) use service::Service;
 pub(crate) use world::World;

@@ -32,6 +32,7 @@ const HOST: &[u8] = b"\x05films\x04test\0";
 /// A router without sockets.
 struct Paper {
     owner: Owner,
+    snapshot: Arc<Snapshot>,
     world: World,
     now: Moment,
     /// What each monitor says.
@@ -97,6 +98,7 @@ fn paper(sites: usize, edges: usize) -> Paper {
     let views = MONITORS.map(|monitor| (monitor, all_well(monitor, &snapshot)));
     let mut paper = Paper {
         owner,
+        snapshot,
         world,
         now,
         views: BTreeMap::from(views),

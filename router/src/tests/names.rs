@@ -53,7 +53,7 @@ fn the_viewers_of_one_name_are_spread_when_the_site_is_busy_and_stay_so_when_sit
     are_spread(&paper);
 
     // Sites are numbered in the order of their names: this one comes first.
-    let mut snapshot = paper.owner.snapshot().clone();
+    let mut snapshot = model::Snapshot::clone(&paper.snapshot);
     let site = snapshot.sites["site-000"].clone();
     snapshot.sites.insert("a-new-one".to_owned(), site);
     let table = crate::geo::compile(&snapshot, crate::geo::Sources::default()).unwrap();
