@@ -18,6 +18,10 @@ use super::space_saving::{COUNTERS, SpaceSaving};
 /// Of the load of films 11 % moves instead of 8 % at 0.5.
 const HOT_ABOVE: f64 = 0.20;
 
+/// Then it is spread so far that it takes this part of each: what is counted of it swings, and whoever is spread a little
+/// more at each step moves clients each time.
+const SPREAD_TO: f64 = 0.16;
+
 /// It is spread less again only when it takes less than this part of each of its edges: whoever is near the bound would
 /// else move back and forth.
 const COOL_BELOW: f64 = 0.12;
@@ -158,12 +162,15 @@ impl LargeKey {
             LARGE_ABOVE
         };
         let needed = |most: f64| (part / most).ceil().clamp(1.0, SPREAD_MAX) as u8;
-        let spread = before.map_or(1, |before| before.spread);
-        (part > least).then(|| LargeKey {
+        let spread = match before.map_or(1, |before| before.spread) {
+            too_few if too_few < needed(HOT_ABOVE) => needed(SPREAD_TO),
+            enough => enough.min(needed(COOL_BELOW)),
+        };
+        (part > least).then_some(LargeKey {
             site,
             key,
             part,
-            spread: spread.clamp(needed(HOT_ABOVE), needed(COOL_BELOW)),
+            spread,
         })
     }
 }
@@ -207,14 +214,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_spread_so_that_it_takes_a_fifth_of_an_edge_at_most() {
+    fn a_key_that_takes_more_than_a_fifth_of_an_edge_is_spread_so_that_it_takes_less() {
         for (hot, spread) in [
             (9, None),
             (11, Some(1)),
             (20, Some(1)),
             (21, Some(2)),
-            (99, Some(5)),
-            (1000, Some(50)),
+            (99, Some(7)),
+            (1000, Some(63)),
         ] {
             let none = LargeKeys::default();
             assert_eq!(next(&none, hot, Some(0.5)), spread, "{hot}");
@@ -226,7 +233,7 @@ mod tests {
     fn in_the_quiet_a_key_has_to_be_more_to_be_large() {
         let none = LargeKeys::default();
         assert_eq!(next(&none, 1000, Some(0.003)), None);
-        assert_eq!(next(&none, 900, Some(0.03)), Some(5));
+        assert_eq!(next(&none, 900, Some(0.03)), Some(6));
     }
 
     #[test]

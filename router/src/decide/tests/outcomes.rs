@@ -8,7 +8,7 @@ use model::routing::{Bypass, Countries};
 use model::{Country, Status};
 
 use super::super::decision::Why;
-use super::super::{Evidence, Family, Key, Question, Reason, ServiceId, decide};
+use super::super::{Evidence, Family, Key, Question, Reason, ServiceId, Tally, World, decide};
 use super::cdn::{Cdn, cdn, first};
 
 fn one_site() -> Cdn {
@@ -164,6 +164,44 @@ fn a_crowded_edge_passes_on_some_clients_of_a_host_name() {
     }
     // It has 2.4 times the mean, and should have 1.1.
     assert!((810..1020).contains(&kept), "{kept}");
+}
+
+#[test]
+fn a_crowded_edge_passes_clients_of_a_spread_key_on_to_those_that_have_it() {
+    let mut cdn = one_site();
+    let (site, key) = (cdn.site("ams"), 7);
+    let ranking = [site];
+    let counted = || {
+        let mut tally = Tally::default();
+        (0..1000).for_each(|nth| tally.count(site, if nth < 50 { key } else { nth }, 1));
+        [tally]
+    };
+    let clients_of = |cdn: &Cdn, world: &World| {
+        let mut clients: BTreeMap<String, u32> = BTreeMap::new();
+        for client in 0..2000 {
+            let decision = decide(world, &cdn.question(client, &ranking, key));
+            *clients.entry(first(world, &decision).to_owned()).or_default() += 1;
+        }
+        clients
+    };
+    cdn.see_site("ams", |node| node.utilisation = Some(0.3));
+    let world = cdn.counted_world(&counted());
+    let before = clients_of(&cdn, &world);
+    // 0.4 of what one of eight edges has.
+    assert_eq!(before.len(), 3, "{before:?}");
+    let crowded = before.keys().next().unwrap().clone();
+    cdn.see(&crowded, |node| node.utilisation = Some(0.9));
+    cdn.wait(30);
+    let world = cdn.counted_world(&counted());
+    let after = clients_of(&cdn, &world);
+    assert!(
+        after.keys().eq(before.keys()),
+        "nobody has to fetch it: {after:?}"
+    );
+    assert!(
+        after[&crowded] < before[&crowded] * 7 / 10,
+        "{before:?} {after:?}"
+    );
 }
 
 #[test]
