@@ -173,7 +173,7 @@ fn a_crowded_edge_passes_clients_of_a_spread_key_on_to_those_that_have_it() {
     let ranking = [site];
     let counted = || {
         let mut tally = Tally::default();
-        (0..1000).for_each(|nth| tally.count(site, if nth < 50 { key } else { nth }, 1));
+        (0..1000).for_each(|nth| tally.count(site, if nth < 70 { key } else { nth }, 1));
         [tally]
     };
     let clients_of = |cdn: &Cdn, world: &World| {
@@ -187,7 +187,7 @@ fn a_crowded_edge_passes_clients_of_a_spread_key_on_to_those_that_have_it() {
     cdn.see_site("ams", |node| node.utilisation = Some(0.3));
     let world = cdn.counted_world(&counted());
     let before = clients_of(&cdn, &world);
-    // 0.4 of what one of eight edges has.
+    // 0.56 of what one of eight edges has.
     assert_eq!(before.len(), 3, "{before:?}");
     let crowded = before.keys().next().unwrap().clone();
     cdn.see(&crowded, |node| node.utilisation = Some(0.9));
